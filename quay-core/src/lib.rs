@@ -1,1 +1,23 @@
-//! x
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+pub mod auth;
+pub mod blob_store;
+mod caller;
+mod digest;
+mod error;
+mod media_type;
+pub mod metadata;
+mod name;
+mod range;
+pub mod runtime;
+
+pub use auth::{Action, Authenticator, Authorizer, Decision, Resource};
+pub use blob_store::BlobStore;
+pub use caller::{Caller, CredentialKind, Principal};
+pub use digest::{Algorithm, Digest, Hasher, InvalidDigest};
+pub use error::{BodyError, Code, Error, ErrorKind, StoreError, StoreErrorKind};
+pub use media_type::MediaType;
+pub use metadata::MetadataStore;
+pub use name::{InvalidName, InvalidReference, Namespace, Reference, RepositoryName, Tag};
+pub use range::{ByteRange, ResolvedRange};

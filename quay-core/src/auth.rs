@@ -1,0 +1,191 @@
+//! The two questions: who is this, and may they?
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+
+use crate::caller::{Caller, CredentialKind, Principal};
+use crate::error::StoreError;
+use crate::metadata::RepositoryRecord;
+use crate::name::RepositoryName;
+
+/// Credentials as they came with a request.
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub enum Credentials<'a> {
+    /// None were sent.
+    None,
+    /// A name and a password or token (RFC 7617).
+    Basic {
+        /// The user name.
+        username: &'a str,
+        /// The secret.
+        password: &'a str,
+    },
+    /// A bearer token (RFC 6750).
+    Bearer(&'a str),
+    /// A scheme that the protocol does not know, or a header that cannot be read.
+    Unreadable,
+}
+
+impl Debug for Credentials<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::None => "None",
+            Self::Basic { .. } => "Basic(..)",
+            Self::Bearer(_) => "Bearer(..)",
+            Self::Unreadable => "Unreadable",
+        })
+    }
+}
+
+/// What an authenticator says of credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Authentication {
+    /// They prove this.
+    Proven {
+        /// Who it is.
+        principal: Principal,
+        /// By what kind of credential.
+        kind: CredentialKind,
+    },
+    /// These credentials are not this authenticator's business; ask the next.
+    NotMine,
+    /// They are this authenticator's business and wrong. The reason is shown to the client.
+    Denied(&'static str),
+}
+
+/// Proves who somebody is.
+///
+/// Called once per request. Must not reveal by its timing or its reasons whether a user exists.
+#[async_trait]
+pub trait Authenticator: Debug + Send + Sync + 'static {
+    /// Judges credentials.
+    ///
+    /// Guarantees: no side effect that another call can see, apart from counters of failed attempts.
+    /// Cancellation: nothing is left behind.
+    ///
+    /// # Errors
+    /// A store's failure; never a wrong password, which is [`Authentication::Denied`].
+    async fn authenticate(&self, credentials: Credentials<'_>) -> Result<Authentication, StoreError>;
+
+    /// How a caller without credentials is asked for them: the value of `WWW-Authenticate`. `scope` is
+    /// what the refused operation would have needed, such as `repository:ns/name:pull`.
+    fn challenge(&self, scope: Option<&str>) -> String;
+}
+
+/// What somebody wants to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Action {
+    /// Ask whether this is a registry (`GET /v2/`).
+    Ping,
+    /// List the repositories that one may see.
+    Catalog,
+    /// Read from a repository.
+    Pull,
+    /// Write to a repository.
+    Push,
+    /// Delete tags, manifests or blobs.
+    Delete,
+    /// Create a repository by pushing to it.
+    Create,
+}
+
+impl Action {
+    /// Every action, for tables and tests.
+    pub const ALL: &'static [Self] = &[
+        Self::Ping,
+        Self::Catalog,
+        Self::Pull,
+        Self::Push,
+        Self::Delete,
+        Self::Create,
+    ];
+
+    /// The actions of a token scope that allow this (registry-protocol, section 2).
+    #[must_use]
+    pub const fn scope_actions(self) -> &'static str {
+        match self {
+            Self::Ping | Self::Catalog | Self::Pull => "pull",
+            Self::Push | Self::Delete | Self::Create => "pull,push",
+        }
+    }
+}
+
+/// What it is to be done to.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Resource<'a> {
+    /// The registry as a whole.
+    Registry,
+    /// A repository by name; the record is there when it exists.
+    Repository {
+        /// Its name.
+        name: &'a RepositoryName,
+        /// What is stored of it.
+        record: Option<&'a RepositoryRecord>,
+    },
+}
+
+/// An answer with its reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Decision {
+    /// Yes, because.
+    Allow(&'static str),
+    /// No, because. The reason is for the operator, not for the client.
+    Deny(&'static str),
+}
+
+impl Decision {
+    /// Whether the answer is yes.
+    #[must_use]
+    pub const fn is_allowed(self) -> bool {
+        matches!(self, Self::Allow(_))
+    }
+}
+
+/// Decides who may do what. Every operation of the registry asks it, in one place.
+#[async_trait]
+pub trait Authorizer: Debug + Send + Sync + 'static {
+    /// Decides. Must answer the same for the same input until what it is based on changes.
+    ///
+    /// # Errors
+    /// A store's failure, which denies.
+    async fn authorize(
+        &self,
+        action: Action,
+        resource: Resource<'_>,
+        caller: &Caller,
+    ) -> Result<Decision, StoreError>;
+}
+
+/// An authorizer for open registries: everybody may do everything.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct AllowAll;
+
+#[async_trait]
+impl Authorizer for AllowAll {
+    async fn authorize(&self, _: Action, _: Resource<'_>, _: &Caller) -> Result<Decision, StoreError> {
+        Ok(Decision::Allow("the registry is open"))
+    }
+}
+
+/// An authorizer for closed registries: whoever has proven a name may do everything, nobody else
+/// anything.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct AllowAuthenticated;
+
+#[async_trait]
+impl Authorizer for AllowAuthenticated {
+    async fn authorize(&self, _: Action, _: Resource<'_>, caller: &Caller) -> Result<Decision, StoreError> {
+        Ok(match caller.principal {
+            Principal::Anonymous => Decision::Deny("anonymous callers may do nothing here"),
+            _ => Decision::Allow("the caller has proven a name"),
+        })
+    }
+}

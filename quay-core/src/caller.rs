@@ -1,0 +1,126 @@
+//! Who is calling: a value that accompanies every operation.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Who somebody has been proven to be.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Principal {
+    /// Nobody in particular.
+    Anonymous,
+    /// A person.
+    User(Arc<str>),
+    /// A robot account, by its full name `namespace+short`.
+    Robot(Arc<str>),
+    /// The registry itself: a worker or an administrator's command.
+    System,
+}
+
+impl Principal {
+    /// A stable text that tells principals apart; upload sessions are bound to it.
+    #[must_use]
+    pub fn binding(&self) -> String {
+        match self {
+            Self::Anonymous => "anonymous".to_owned(),
+            Self::User(name) => format!("user:{name}"),
+            Self::Robot(name) => format!("robot:{name}"),
+            Self::System => "system".to_owned(),
+        }
+    }
+}
+
+/// What kind of credential proved the principal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum CredentialKind {
+    /// No credential was shown.
+    #[default]
+    None,
+    /// A user's password.
+    Password,
+    /// A robot account's token.
+    RobotToken,
+    /// A repository access token (`$token`).
+    AccessToken,
+    /// An OAuth access token (`$oauthtoken`).
+    OAuthToken,
+    /// An app-specific token (`$app`).
+    AppSpecificToken,
+    /// A bearer token that this registry issued.
+    RegistryToken,
+}
+
+/// The caller of an operation: principal, credential and where the request came from.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Caller {
+    /// Who is calling.
+    pub principal: Principal,
+    /// What proved it.
+    pub credential: CredentialKind,
+    /// Identifies the credential among its kind (a token's uuid), never the secret itself.
+    pub credential_id: Option<Arc<str>>,
+    /// The client's address, as the host determined it.
+    pub client_address: Option<IpAddr>,
+    /// The client's `User-Agent`.
+    pub user_agent: Option<Arc<str>>,
+    /// Ties log lines of one request together.
+    pub request_id: Option<Arc<str>>,
+}
+
+impl Caller {
+    /// A caller about whom nothing but the principal is known.
+    #[must_use]
+    pub fn new(principal: Principal) -> Self {
+        Self {
+            principal,
+            credential: CredentialKind::None,
+            credential_id: None,
+            client_address: None,
+            user_agent: None,
+            request_id: None,
+        }
+    }
+
+    /// An anonymous caller.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self::new(Principal::Anonymous)
+    }
+
+    /// The registry itself.
+    #[must_use]
+    pub fn system() -> Self {
+        Self::new(Principal::System)
+    }
+
+    /// Adds the credential that proved the principal.
+    #[must_use]
+    pub fn with_credential(mut self, kind: CredentialKind, id: Option<Arc<str>>) -> Self {
+        self.credential = kind;
+        self.credential_id = id;
+        self
+    }
+
+    /// Adds the client's address.
+    #[must_use]
+    pub fn with_client_address(mut self, address: Option<IpAddr>) -> Self {
+        self.client_address = address;
+        self
+    }
+
+    /// Adds the client's `User-Agent`.
+    #[must_use]
+    pub fn with_user_agent(mut self, user_agent: Option<Arc<str>>) -> Self {
+        self.user_agent = user_agent;
+        self
+    }
+
+    /// Adds the request's id.
+    #[must_use]
+    pub fn with_request_id(mut self, request_id: Option<Arc<str>>) -> Self {
+        self.request_id = request_id;
+        self
+    }
+}

@@ -1,0 +1,198 @@
+//! The port for rows: repositories, manifests, tags, blobs, uploads and the outbox.
+//!
+//! Reads that stand alone are methods of [`MetadataStore`], each at most one round trip. Whatever
+//! changes something goes through a [`UnitOfWork`], whose accessors are grouped by concept and which
+//! commits as a whole or not at all.
+
+mod record;
+mod work;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use record::{
+    BlobRecord, Edge, EdgeKind, ManifestRecord, NewManifest, NewUpload, OutboxRow, Placement, Referrer,
+    RepositoryId, RepositoryKind, RepositoryRecord, RepositoryState, StoredManifest, TagRecord, UploadRecord,
+    Visibility,
+};
+pub use work::{
+    BlobIndex, LinkedBlob, ManifestStore, NewBlob, Outbox, PutOutcome, RepositoryStore, TagStore, UnitOfWork,
+    UploadStore,
+};
+
+use crate::digest::Digest;
+use crate::error::StoreError;
+use crate::media_type::MediaType;
+use crate::name::{Reference, RepositoryName, Tag};
+use crate::runtime::Timestamp;
+
+/// The answer of a read within one repository: the repository as it is, if it is, and what was found.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Lookup<T> {
+    /// The repository; `None` when there is none of that name.
+    pub repository: Option<Arc<RepositoryRecord>>,
+    /// What was looked up; `None` when the repository does not hold it.
+    pub found: Option<T>,
+}
+
+impl<T> Lookup<T> {
+    /// No such repository.
+    #[must_use]
+    pub const fn no_repository() -> Self {
+        Self {
+            repository: None,
+            found: None,
+        }
+    }
+
+    /// The repository, and perhaps the thing.
+    #[must_use]
+    pub const fn in_repository(repository: Arc<RepositoryRecord>, found: Option<T>) -> Self {
+        Self {
+            repository: Some(repository),
+            found,
+        }
+    }
+}
+
+/// A page by key: what comes after `after`, in byte order, at most `limit` rows.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct PageRequest<K> {
+    /// The last key of the page before; from the start when absent.
+    pub after: Option<K>,
+    /// How many rows at the most.
+    pub limit: usize,
+}
+
+impl<K> PageRequest<K> {
+    /// `limit` rows after `after`.
+    #[must_use]
+    pub const fn new(after: Option<K>, limit: usize) -> Self {
+        Self { after, limit }
+    }
+}
+
+/// Keeps rows. What strangers implement to bring their own database; `quay_core::testing::metadata`
+/// (feature `testing`) proves an implementation.
+///
+/// Reads see every unit of work that was committed before they began. Names are compared and sorted
+/// bytewise, times are milliseconds, ids never repeat.
+#[async_trait]
+pub trait MetadataStore: Debug + Send + Sync + 'static {
+    /// Whether this process is the only one that writes, so that a lock in memory is enough to keep two
+    /// requests from writing to one upload. A shared database says `false`, which costs one more write
+    /// per chunk.
+    fn is_sole_writer(&self) -> bool;
+
+    /// A repository by name. Cost: one indexed row.
+    ///
+    /// # Errors
+    /// The store's, here and in all the others.
+    async fn repository(&self, name: &RepositoryName) -> Result<Option<Arc<RepositoryRecord>>, StoreError>;
+
+    /// A live manifest by tag or digest, with its bytes. A tag whose end lies at or before `now` does
+    /// not count. Cost: one statement.
+    async fn manifest(
+        &self,
+        name: &RepositoryName,
+        reference: &Reference,
+        now: Timestamp,
+    ) -> Result<Lookup<ManifestRecord>, StoreError>;
+
+    /// A blob that is linked to the repository, with its placements. Cost: one statement.
+    async fn blob(&self, name: &RepositoryName, digest: &Digest) -> Result<Lookup<BlobRecord>, StoreError>;
+
+    /// A page of the tags alive at `now`, in byte order. Cost follows the page, not the repository or
+    /// its history.
+    async fn tags(
+        &self,
+        name: &RepositoryName,
+        page: &PageRequest<Tag>,
+        now: Timestamp,
+    ) -> Result<Lookup<Vec<Tag>>, StoreError>;
+
+    /// A page of all repositories by path, in byte order. Cost follows the page.
+    async fn repositories(
+        &self,
+        page: &PageRequest<String>,
+    ) -> Result<Vec<Arc<RepositoryRecord>>, StoreError>;
+
+    /// A page of the live manifests whose subject is `subject`, in the order of their digests' text,
+    /// of one artifact type if given. Cost follows the page.
+    async fn referrers(
+        &self,
+        name: &RepositoryName,
+        subject: &Digest,
+        artifact_type: Option<&MediaType>,
+        page: &PageRequest<Digest>,
+    ) -> Result<Lookup<Vec<Referrer>>, StoreError>;
+
+    /// An upload session by id. Cost: one indexed row.
+    async fn upload(&self, id: &str) -> Result<Option<UploadRecord>, StoreError>;
+
+    /// Opens a unit of work. To be opened only after all bytes and outside calls are done: another
+    /// writer may be waiting for its end.
+    async fn begin(&self) -> Result<Box<dyn UnitOfWork>, StoreError>;
+}
+
+#[async_trait]
+impl<T: MetadataStore + ?Sized> MetadataStore for Arc<T> {
+    fn is_sole_writer(&self) -> bool {
+        (**self).is_sole_writer()
+    }
+
+    async fn repository(&self, name: &RepositoryName) -> Result<Option<Arc<RepositoryRecord>>, StoreError> {
+        (**self).repository(name).await
+    }
+
+    async fn manifest(
+        &self,
+        name: &RepositoryName,
+        reference: &Reference,
+        now: Timestamp,
+    ) -> Result<Lookup<ManifestRecord>, StoreError> {
+        (**self).manifest(name, reference, now).await
+    }
+
+    async fn blob(&self, name: &RepositoryName, digest: &Digest) -> Result<Lookup<BlobRecord>, StoreError> {
+        (**self).blob(name, digest).await
+    }
+
+    async fn tags(
+        &self,
+        name: &RepositoryName,
+        page: &PageRequest<Tag>,
+        now: Timestamp,
+    ) -> Result<Lookup<Vec<Tag>>, StoreError> {
+        (**self).tags(name, page, now).await
+    }
+
+    async fn repositories(
+        &self,
+        page: &PageRequest<String>,
+    ) -> Result<Vec<Arc<RepositoryRecord>>, StoreError> {
+        (**self).repositories(page).await
+    }
+
+    async fn referrers(
+        &self,
+        name: &RepositoryName,
+        subject: &Digest,
+        artifact_type: Option<&MediaType>,
+        page: &PageRequest<Digest>,
+    ) -> Result<Lookup<Vec<Referrer>>, StoreError> {
+        (**self).referrers(name, subject, artifact_type, page).await
+    }
+
+    async fn upload(&self, id: &str) -> Result<Option<UploadRecord>, StoreError> {
+        (**self).upload(id).await
+    }
+
+    async fn begin(&self) -> Result<Box<dyn UnitOfWork>, StoreError> {
+        (**self).begin().await
+    }
+}
