@@ -1,1 +1,2 @@
+//! The load program will live here; it does nothing yet.
 fn main() {}

@@ -1,1 +1,1 @@
-//! x
+//! Nothing here yet: an integrator's own `BlobStore` will live here.
