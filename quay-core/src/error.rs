@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::digest::Digest;
+use crate::digest::{Digest, InvalidDigest};
+use crate::name::InvalidName;
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
@@ -445,6 +446,23 @@ impl From<StoreError> for Error {
         error.0.public = Some(public.to_owned());
         error.0.source = Some(source);
         error
+    }
+}
+
+impl From<InvalidName> for Error {
+    fn from(error: InvalidName) -> Self {
+        let kind = if error.what() == "tag" {
+            ErrorKind::TagInvalid
+        } else {
+            ErrorKind::NameInvalid
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<InvalidDigest> for Error {
+    fn from(error: InvalidDigest) -> Self {
+        Self::new(ErrorKind::DigestInvalid, error.to_string())
     }
 }
 

@@ -6,10 +6,12 @@ pub mod blob_store;
 mod caller;
 mod digest;
 mod error;
+pub mod manifest;
 mod media_type;
 pub mod metadata;
 mod name;
 mod range;
+pub mod registry;
 pub mod runtime;
 
 pub use auth::{Action, Authenticator, Authorizer, Decision, Resource};
@@ -21,3 +23,4 @@ pub use media_type::MediaType;
 pub use metadata::MetadataStore;
 pub use name::{InvalidName, InvalidReference, Namespace, Reference, RepositoryName, Tag};
 pub use range::{ByteRange, ResolvedRange};
+pub use registry::Registry;

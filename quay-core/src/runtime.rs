@@ -3,6 +3,8 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use futures::FutureExt;
+use futures::channel::oneshot;
 use futures::future::BoxFuture;
 
 /// Milliseconds since the Unix epoch, UTC.
@@ -92,4 +94,32 @@ impl Runtime {
         self.random.fill(&mut bytes);
         hex::encode(bytes)
     }
+}
+
+/// Runs work off the threads that serve I/O and waits for it. Without an answer the host's pool is gone.
+pub(crate) fn blocking<T: Send + 'static>(
+    spawner: &dyn Spawner,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> oneshot::Receiver<T> {
+    let (sender, receiver) = oneshot::channel();
+    spawner.run_blocking(Box::new(move || {
+        // A caller that went away needs no answer.
+        let _ = sender.send(work());
+    }));
+    receiver
+}
+
+/// Runs a task to its end even if the caller goes away, and waits for it.
+pub(crate) fn detached<T: Send + 'static>(
+    spawner: &dyn Spawner,
+    task: impl Future<Output = T> + Send + 'static,
+) -> oneshot::Receiver<T> {
+    let (sender, receiver) = oneshot::channel();
+    spawner.spawn(
+        async move {
+            let _ = sender.send(task.await);
+        }
+        .boxed(),
+    );
+    receiver
 }

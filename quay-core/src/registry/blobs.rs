@@ -1,0 +1,231 @@
+//! Blobs: looking them up, reading, mounting and deleting them.
+
+use std::sync::Arc;
+
+use super::{Registry, require_image, unknown_name};
+use crate::auth::{Action, Resource};
+use crate::blob_store::{BlobBody, Open, Redirects};
+use crate::caller::Caller;
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, StoreError, StoreErrorKind};
+use crate::metadata::{BlobRecord, LinkedBlob, RepositoryRecord, Visibility};
+use crate::name::RepositoryName;
+use crate::range::ResolvedRange;
+
+/// Most repositories looked at for a mount that names no source.
+const MOUNT_SEARCH: usize = 32;
+
+/// A blob that the caller may read: the proof that the registry was asked.
+#[derive(Debug, Clone)]
+pub struct Blob(pub(super) BlobRecord);
+
+impl Blob {
+    /// Its digest.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        &self.0.digest
+    }
+
+    /// Its size in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.0.size
+    }
+}
+
+/// What [`Registry::open_blob`] delivers.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct BlobContent {
+    /// The bytes, or where they are.
+    pub body: BlobBody,
+    /// How many bytes the body has.
+    pub length: u64,
+}
+
+/// How a mount ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "it was mounted, or it has to be uploaded")]
+pub enum MountOutcome {
+    /// The repository holds the blob now.
+    Mounted,
+    /// No source that this caller may read holds it.
+    NotFound,
+}
+
+pub(super) fn unknown_blob(digest: &Digest) -> Error {
+    Error::new(ErrorKind::BlobUnknown, "blob unknown to this repository")
+        .with_detail(serde_json::json!({ "digest": digest }))
+}
+
+impl Registry {
+    /// Looks up a blob of a repository.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BlobUnknown`], [`ErrorKind::NameUnknown`], [`ErrorKind::Unauthorized`], or a store's.
+    pub async fn blob(&self, name: &RepositoryName, digest: &Digest, caller: &Caller) -> Result<Blob, Error> {
+        let lookup = self.0.metadata.blob(name, digest).await?;
+        self.readable(name, lookup.repository.as_deref(), caller).await?;
+        lookup.found.map(Blob).ok_or_else(|| unknown_blob(digest))
+    }
+
+    /// Opens a blob that was looked up, or a range of it.
+    ///
+    /// # Errors
+    /// A store's.
+    pub async fn open_blob(
+        &self,
+        blob: &Blob,
+        range: Option<ResolvedRange>,
+        redirects: Redirects,
+    ) -> Result<BlobContent, Error> {
+        let options = Open::whole(blob.0.size)
+            .with_range(range)
+            .with_redirects(redirects);
+        let length = options.resolved().map_or(0, |range| range.length);
+        // The order of locations is the order of preference; a copy that is gone is passed over.
+        for location in &self.0.locations {
+            for placement in blob
+                .0
+                .placements
+                .iter()
+                .filter(|placement| placement.location == location.id)
+            {
+                if let Some(body) = location.store.open(&placement.key, options).await? {
+                    return Ok(BlobContent { body, length });
+                }
+                tracing::error!(digest = %blob.0.digest, location = %location.id, "object of a placement is missing");
+            }
+        }
+        Err(StoreError::new(
+            StoreErrorKind::Corrupt,
+            format!("no storage location has the bytes of {}", blob.0.digest),
+        )
+        .into())
+    }
+
+    /// Removes a repository's access to a blob. The bytes stay as long as anybody needs them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BlobInUse`] while a manifest here holds it, [`ErrorKind::BlobUnknown`], or a store's.
+    pub async fn delete_blob(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        caller: &Caller,
+    ) -> Result<(), Error> {
+        self.writable(name, Action::Delete, caller).await?;
+        transact!(self, |unit| async {
+            let repository = unit
+                .repositories()
+                .find(name)
+                .await?
+                .ok_or_else(|| unknown_name(name))?;
+            if unit.manifests().holds_blob(repository.id, digest).await? {
+                return Err(Error::new(
+                    ErrorKind::BlobInUse,
+                    "a manifest of this repository holds the blob, delete that first",
+                ));
+            }
+            if !unit.blobs().unlink(repository.id, digest).await? {
+                return Err(unknown_blob(digest));
+            }
+            Ok(())
+        })
+    }
+
+    /// Gives a repository access to a blob that another one holds: `source`, or any that this caller may
+    /// pull from when none is named.
+    ///
+    /// # Errors
+    /// What keeps the caller from pushing to `name`, or a store's. That the source does not exist, does
+    /// not hold the blob or may not be read by this caller is [`MountOutcome::NotFound`].
+    pub async fn mount_blob(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        source: Option<&RepositoryName>,
+        caller: &Caller,
+    ) -> Result<MountOutcome, Error> {
+        let target = self.writable(name, Action::Push, caller).await?;
+        let Some((holder, blob)) = self.mount_source(name, digest, source, caller).await? else {
+            return Ok(MountOutcome::NotFound);
+        };
+        let now = self.0.runtime.clock.now();
+        let lease = now.plus(self.0.options.lease);
+        transact!(self, |unit| async {
+            // The right was checked before; that the source still holds the blob is checked here.
+            if unit.blobs().linked(holder, &[*digest]).await?.is_empty() {
+                return Ok(MountOutcome::NotFound);
+            }
+            let repository = match &target {
+                Some(record) => record.id,
+                None => {
+                    unit.repositories()
+                        .ensure(name, Visibility::Private, now)
+                        .await?
+                        .id
+                }
+            };
+            unit.blobs().link(repository, blob.id, digest, lease).await?;
+            Ok(MountOutcome::Mounted)
+        })
+    }
+
+    async fn mount_source(
+        &self,
+        target: &RepositoryName,
+        digest: &Digest,
+        source: Option<&RepositoryName>,
+        caller: &Caller,
+    ) -> Result<Option<(i64, BlobRecord)>, Error> {
+        if let Some(source) = source {
+            let lookup = self.0.metadata.blob(source, digest).await?;
+            return match (lookup.repository, lookup.found) {
+                (Some(record), Some(blob)) if self.may_pull(&record, caller).await? => {
+                    Ok(Some((record.id, blob)))
+                }
+                _ => Ok(None),
+            };
+        }
+        let lookup = self.0.metadata.blob(target, digest).await?;
+        if let (Some(record), Some(blob)) = (lookup.repository, lookup.found)
+            && self.may_pull(&record, caller).await?
+        {
+            return Ok(Some((record.id, blob)));
+        }
+        let holders: Vec<LinkedBlob> = {
+            let mut unit = self.0.metadata.begin().await?;
+            unit.blobs().holders(digest, None, MOUNT_SEARCH).await?
+        };
+        for holder in holders {
+            if self.may_pull(&holder.repository, caller).await? {
+                return Ok(Some((holder.repository.id, holder.blob)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the caller may pull from a repository, as a question and not as a demand.
+    pub(super) async fn may_pull(&self, record: &RepositoryRecord, caller: &Caller) -> Result<bool, Error> {
+        use crate::metadata::RepositoryState;
+
+        if record.state == RepositoryState::MarkedForDeletion || require_image(record).is_err() {
+            return Ok(false);
+        }
+        let resource = Resource::Repository {
+            name: &record.name,
+            record: Some(record),
+        };
+        let decision = self
+            .0
+            .authorizer
+            .authorize(Action::Pull, resource, caller)
+            .await?;
+        Ok(decision.is_allowed())
+    }
+
+    pub(super) fn blob_of(id: i64, digest: Digest, size: u64, placement: crate::metadata::Placement) -> Blob {
+        Blob(BlobRecord::new(id, digest, size, Arc::from([placement])))
+    }
+}

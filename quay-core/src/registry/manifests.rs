@@ -1,0 +1,336 @@
+//! Manifests: read, pushed under a digest or tags, deleted.
+
+use bytes::Bytes;
+
+use super::{Condition, Registry, unknown_name};
+use crate::auth::Action;
+use crate::caller::Caller;
+use crate::digest::{Algorithm, Digest};
+use crate::error::{Error, ErrorKind};
+use crate::manifest::Manifest;
+use crate::media_type::MediaType;
+use crate::metadata::{Edge, EdgeKind, ManifestRecord, NewManifest, PutOutcome, UnitOfWork, Visibility};
+use crate::name::{Reference, RepositoryName, Tag};
+
+/// Most tags that one push may set.
+const MAX_TAGS: usize = 100;
+
+/// A manifest to be pushed.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ManifestPush {
+    /// Where to: a tag, or the manifest's own digest.
+    pub reference: Reference,
+    /// Tags to set when it is pushed by digest.
+    pub tags: Vec<Tag>,
+    /// What the client declares it to be.
+    pub content_type: Option<MediaType>,
+    /// The bytes, kept as they are.
+    pub bytes: Bytes,
+    /// What must hold of each tag that is set: of all, or none is set.
+    pub condition: Condition,
+}
+
+impl ManifestPush {
+    /// Pushes `bytes` to `reference`.
+    #[must_use]
+    pub const fn new(reference: Reference, bytes: Bytes) -> Self {
+        Self {
+            reference,
+            tags: Vec::new(),
+            content_type: None,
+            bytes,
+            condition: Condition::None,
+        }
+    }
+
+    /// Sets tags besides.
+    #[must_use]
+    pub fn with_tags(mut self, tags: Vec<Tag>) -> Self {
+        self.tags = tags;
+        self
+    }
+
+    /// Declares the media type.
+    #[must_use]
+    pub fn with_content_type(mut self, content_type: Option<MediaType>) -> Self {
+        self.content_type = content_type;
+        self
+    }
+
+    /// Makes the push depend on where the tags point.
+    #[must_use]
+    pub fn with_condition(mut self, condition: Condition) -> Self {
+        self.condition = condition;
+        self
+    }
+}
+
+/// What a push did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PushedManifest {
+    /// The manifest's digest.
+    pub digest: Digest,
+    /// The manifest it is about, when it names one (answered as `OCI-Subject`).
+    pub subject: Option<Digest>,
+    /// The tags that point at it now.
+    pub tags: Vec<Tag>,
+}
+
+fn unknown_manifest(reference: &Reference) -> Error {
+    Error::new(ErrorKind::ManifestUnknown, "manifest unknown")
+        .with_detail(serde_json::json!({ "reference": reference.to_string() }))
+}
+
+impl Registry {
+    /// Reads a manifest by tag or digest.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ManifestUnknown`], [`ErrorKind::NameUnknown`], [`ErrorKind::Unauthorized`], or a
+    /// store's.
+    pub async fn manifest(
+        &self,
+        name: &RepositoryName,
+        reference: &Reference,
+        caller: &Caller,
+    ) -> Result<ManifestRecord, Error> {
+        let now = self.0.runtime.clock.now();
+        let lookup = self.0.metadata.manifest(name, reference, now).await?;
+        self.readable(name, lookup.repository.as_deref(), caller).await?;
+        lookup.found.ok_or_else(|| unknown_manifest(reference))
+    }
+
+    /// Stores a manifest and moves tags to it, all in one unit of work.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ManifestInvalid`] and its kin, [`ErrorKind::ManifestBlobUnknown`] when it names what
+    /// the repository does not hold, [`ErrorKind::DigestInvalid`], [`ErrorKind::PreconditionFailed`],
+    /// what keeps the caller from pushing, or a store's.
+    pub async fn put_manifest(
+        &self,
+        name: &RepositoryName,
+        push: ManifestPush,
+        caller: &Caller,
+    ) -> Result<PushedManifest, Error> {
+        let found = self.writable(name, Action::Push, caller).await?;
+        let manifest = self.check_manifest(name, &push)?;
+        let digest = match &push.reference {
+            Reference::Digest(expected) => {
+                let actual = manifest.digest(expected.algorithm());
+                if actual != *expected {
+                    return Err(Error::new(
+                        ErrorKind::DigestInvalid,
+                        "the manifest does not have the digest it is pushed under",
+                    )
+                    .with_detail(serde_json::json!({ "expected": expected, "computed": actual })));
+                }
+                actual
+            }
+            Reference::Tag(_) => manifest.digest(Algorithm::Sha256),
+        };
+        let mut tags = push.tags.clone();
+        if let Reference::Tag(tag) = &push.reference {
+            tags.push(tag.clone());
+        }
+        tags.sort();
+        tags.dedup();
+        if tags.len() > MAX_TAGS {
+            return Err(Error::new(
+                ErrorKind::InvalidRequest,
+                format!("one push may set {MAX_TAGS} tags at the most"),
+            ));
+        }
+        let now = self.0.runtime.clock.now();
+        transact!(self, |unit| async {
+            let repository = match unit.repositories().find(name).await? {
+                Some(record) => record.id,
+                None if found.is_some() => return Err(unknown_name(name)),
+                None => {
+                    unit.repositories()
+                        .ensure(name, Visibility::Private, now)
+                        .await?
+                        .id
+                }
+            };
+            let edges = self.edges(&mut *unit, repository, &manifest).await?;
+            let live = unit.tags().live(repository, &tags, now).await?;
+            let current = |tag: &Tag| live.iter().find(|record| record.name == *tag);
+            for tag in &tags {
+                push.condition.check(current(tag).map(|record| &record.digest))?;
+            }
+            if let (Reference::Digest(_), true) = (&push.reference, tags.is_empty()) {
+                let stored = unit
+                    .manifests()
+                    .find(repository, &digest)
+                    .await?
+                    .filter(|row| row.live);
+                push.condition.check(stored.as_ref().map(|row| &row.digest))?;
+            }
+            let row = NewManifest::new(digest, manifest.media_type(), push.bytes.clone())
+                .with_edges(edges)
+                .with_subject(
+                    manifest.subject,
+                    manifest.artifact_type.clone(),
+                    manifest.subject.and_then(|_| manifest.annotations.clone()),
+                );
+            let (id, outcome) = unit.manifests().put(repository, &row, now).await?;
+            let mut moved = Vec::new();
+            for tag in &tags {
+                // The same content again is no event in the tag's history.
+                if current(tag).is_none_or(|record| record.manifest_id != id) {
+                    unit.tags().set(repository, tag, id, now).await?;
+                    moved.push(tag.as_str());
+                }
+            }
+            if self.subscribed("manifest.pushed") && (outcome != PutOutcome::Unchanged || !moved.is_empty()) {
+                let payload =
+                    serde_json::json!({ "repository": name.path(), "digest": digest, "tags": moved });
+                unit.outbox()
+                    .push("manifest.pushed", &payload.to_string(), now)
+                    .await?;
+            }
+            Ok(())
+        })?;
+        Ok(PushedManifest {
+            digest,
+            subject: manifest.subject,
+            tags,
+        })
+    }
+
+    /// Checks a push as far as that is possible without looking at what is stored.
+    fn check_manifest(&self, name: &RepositoryName, push: &ManifestPush) -> Result<Manifest, Error> {
+        let manifest = Manifest::parse(push.content_type.as_ref(), &push.bytes, &self.0.options.manifest)?;
+        if manifest.kind.is_oci() && !self.0.options.oci {
+            return Err(Error::new(
+                ErrorKind::MediaTypeUnsupported,
+                "OCI manifests are not accepted by this registry",
+            ));
+        }
+        if let Some(inside) = &manifest.schema1 {
+            let invalid = |reason| Err(Error::new(ErrorKind::ManifestInvalid, reason));
+            if inside.name != name.path() && inside.name != name.as_asked() && inside.name != name.rest() {
+                return invalid("the name inside the manifest is not this repository's");
+            }
+            if let Reference::Tag(tag) = &push.reference
+                && inside.tag != tag.as_str()
+            {
+                return invalid("the tag inside the manifest is not the one it is pushed to");
+            }
+        }
+        Ok(manifest)
+    }
+
+    /// Finds out which of the things that a manifest names the repository holds.
+    async fn edges(
+        &self,
+        unit: &mut dyn UnitOfWork,
+        repository: i64,
+        manifest: &Manifest,
+    ) -> Result<Vec<Edge>, Error> {
+        let is_blob = |kind| matches!(kind, EdgeKind::Config | EdgeKind::Layer);
+        let of = |blobs: bool| -> Vec<Digest> {
+            manifest
+                .names
+                .iter()
+                .filter(|named| is_blob(named.kind) == blobs)
+                .map(|named| named.digest)
+                .collect()
+        };
+        let blobs: std::collections::HashSet<Digest> = match of(true) {
+            digests if digests.is_empty() => std::collections::HashSet::new(),
+            digests => unit
+                .blobs()
+                .linked(repository, &digests)
+                .await?
+                .into_iter()
+                .collect(),
+        };
+        let manifests = match of(false) {
+            digests if digests.is_empty() => std::collections::HashMap::new(),
+            digests => unit.manifests().live(repository, &digests).await?,
+        };
+        let mut missing = Vec::new();
+        let edges = manifest
+            .names
+            .iter()
+            .map(|named| {
+                let held = if is_blob(named.kind) {
+                    blobs.contains(&named.digest)
+                } else {
+                    manifests.contains_key(&named.digest)
+                };
+                if !held && named.required {
+                    missing.push(named.digest);
+                }
+                Edge::new(named.kind, named.digest, held)
+            })
+            .collect();
+        if !missing.is_empty() && !self.0.options.sparse {
+            return Err(Error::new(
+                ErrorKind::ManifestBlobUnknown,
+                "the manifest names blobs or manifests that this repository does not hold",
+            )
+            .with_detail(serde_json::json!({ "digests": missing })));
+        }
+        Ok(edges)
+    }
+
+    /// Deletes a tag, or a manifest with all tags that point at it. The history stays.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ManifestUnknown`], [`ErrorKind::PreconditionFailed`], what keeps the caller from
+    /// deleting, or a store's.
+    pub async fn delete_manifest(
+        &self,
+        name: &RepositoryName,
+        reference: &Reference,
+        condition: &Condition,
+        caller: &Caller,
+    ) -> Result<(), Error> {
+        self.writable(name, Action::Delete, caller).await?;
+        let now = self.0.runtime.clock.now();
+        transact!(self, |unit| async {
+            let repository = unit
+                .repositories()
+                .find(name)
+                .await?
+                .ok_or_else(|| unknown_name(name))?
+                .id;
+            match reference {
+                Reference::Tag(tag) => {
+                    let live = unit
+                        .tags()
+                        .live(repository, std::slice::from_ref(tag), now)
+                        .await?;
+                    condition.check(live.first().map(|record| &record.digest))?;
+                    if live.is_empty() || !unit.tags().end(repository, tag, now).await? {
+                        return Err(unknown_manifest(reference));
+                    }
+                }
+                Reference::Digest(digest) => {
+                    let row = unit
+                        .manifests()
+                        .find(repository, digest)
+                        .await?
+                        .filter(|row| row.live);
+                    condition.check(row.as_ref().map(|row| &row.digest))?;
+                    let row = row.ok_or_else(|| unknown_manifest(reference))?;
+                    for tag in unit.tags().pointing_at(repository, row.id).await? {
+                        unit.tags().end(repository, &tag.name, now).await?;
+                    }
+                    unit.manifests().end(repository, row.id, now).await?;
+                }
+            }
+            if self.subscribed("manifest.deleted") {
+                let payload =
+                    serde_json::json!({ "repository": name.path(), "reference": reference.to_string() });
+                unit.outbox()
+                    .push("manifest.deleted", &payload.to_string(), now)
+                    .await?;
+            }
+            Ok(())
+        })
+    }
+}

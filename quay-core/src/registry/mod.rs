@@ -1,0 +1,378 @@
+//! The facade: every operation of a registry, entered with the caller's identity, authorised here.
+//!
+//! [`Registry`] is cheap to clone. Its operations are grouped by file: manifests, blobs, uploads, lists.
+
+/// Runs an async block on a unit of work and commits it; meeting another writer, starts over.
+///
+/// A macro, since a closure cannot yet promise that its future is `Send` and borrows its argument.
+macro_rules! transact {
+    ($registry:expr, |$unit:ident| $work:expr) => {{
+        let mut attempt = 0;
+        loop {
+            let mut $unit = $registry.0.metadata.begin().await?;
+            let outcome: Result<_, $crate::Error> = $work.await;
+            let outcome = match outcome {
+                Ok(value) => $unit.commit().await.map(|()| value).map_err($crate::Error::from),
+                Err(error) => {
+                    drop($unit);
+                    Err(error)
+                }
+            };
+            match outcome {
+                Err(error) if $crate::registry::try_again(&error, attempt) => attempt += 1,
+                other => break other,
+            }
+        }
+    }};
+}
+
+mod blobs;
+mod condition;
+mod hashing;
+mod lists;
+mod manifests;
+mod sweep;
+mod uploads;
+
+use std::collections::HashSet;
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+pub use blobs::{Blob, BlobContent, MountOutcome};
+pub use condition::Condition;
+pub use lists::{CatalogPage, ReferrerPage, TagPage};
+pub use manifests::{ManifestPush, PushedManifest};
+pub use sweep::Swept;
+pub use uploads::{Chunk, Upload, UploadStatus};
+
+use crate::auth::{Action, Authorizer, Resource};
+use crate::blob_store::BlobStore;
+use crate::caller::Caller;
+use crate::error::{Error, ErrorKind, StoreError, StoreErrorKind};
+use crate::manifest::Limits;
+use crate::metadata::{MetadataStore, RepositoryKind, RepositoryRecord, RepositoryState};
+use crate::name::{Namespace, RepositoryName};
+use crate::runtime::Runtime;
+
+/// How often a unit of work that met another writer is tried again before the caller hears of it.
+const CONFLICT_RETRIES: usize = 16;
+
+/// A place for blobs: a store under the id that placements remember.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Location {
+    /// The storage location's id, as the configuration names it.
+    pub id: Arc<str>,
+    /// Its store.
+    pub store: Arc<dyn BlobStore>,
+}
+
+impl Location {
+    /// `store` under `id`.
+    pub fn new(id: &str, store: Arc<dyn BlobStore>) -> Self {
+        Self { id: id.into(), store }
+    }
+}
+
+/// What a registry accepts.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent switches, each a key of the configuration"
+)]
+pub struct Options {
+    /// The namespace of names that have none; `None` refuses such names.
+    pub library: Option<Namespace>,
+    /// Whether the rest of a name may hold slashes.
+    pub nested_names: bool,
+    /// Largest blob accepted, in bytes.
+    pub max_blob_size: u64,
+    /// What a manifest may be.
+    pub manifest: Limits,
+    /// How long a blob that no manifest holds yet is kept for one.
+    pub lease: Duration,
+    /// Whether OCI manifests and indexes are accepted.
+    pub oci: bool,
+    /// Whether an index or image may name what the repository does not hold.
+    pub sparse: bool,
+    /// Whether referrers can be listed.
+    pub referrers: bool,
+    /// Whether all writes are refused.
+    pub read_only: bool,
+    /// Entries of a page when the caller asks for no number, and the most one page holds.
+    pub page: PageSizes,
+    /// Kinds of side effects that somebody will deliver; others are not recorded.
+    pub events: HashSet<String>,
+}
+
+/// How long pages of lists are.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct PageSizes {
+    /// When the caller asks for no number.
+    pub default: usize,
+    /// At the most.
+    pub max: usize,
+}
+
+impl PageSizes {
+    /// `default` entries, `max` at the most.
+    #[must_use]
+    pub const fn new(default: usize, max: usize) -> Self {
+        Self { default, max }
+    }
+
+    fn limit(self, asked: Option<usize>) -> usize {
+        asked.unwrap_or(self.default).min(self.max)
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            library: Namespace::new("library").ok(),
+            nested_names: true,
+            max_blob_size: 20 << 30,
+            manifest: Limits::default(),
+            lease: Duration::from_hours(1),
+            oci: true,
+            sparse: false,
+            referrers: true,
+            read_only: false,
+            page: PageSizes::new(100, 100),
+            events: HashSet::new(),
+        }
+    }
+}
+
+/// A registry: stores, rules and rights behind one value.
+#[derive(Debug, Clone)]
+pub struct Registry(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    metadata: Arc<dyn MetadataStore>,
+    /// The first is where uploads go.
+    locations: Vec<Location>,
+    authorizer: Arc<dyn Authorizer>,
+    runtime: Runtime,
+    options: Options,
+    /// Uploads that a request of this process is writing to.
+    busy: Mutex<HashSet<String>>,
+}
+
+impl Registry {
+    /// A registry with one place for blobs, under the id `default`, and default options.
+    pub fn new(
+        metadata: Arc<dyn MetadataStore>,
+        blobs: Arc<dyn BlobStore>,
+        authorizer: Arc<dyn Authorizer>,
+        runtime: Runtime,
+    ) -> Self {
+        let location = Location::new("default", blobs);
+        Self::with_options(metadata, vec![location], authorizer, runtime, Options::default())
+    }
+
+    /// A registry with several places for blobs. Uploads go to the first one.
+    pub fn with_options(
+        metadata: Arc<dyn MetadataStore>,
+        locations: Vec<Location>,
+        authorizer: Arc<dyn Authorizer>,
+        runtime: Runtime,
+        options: Options,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            metadata,
+            locations,
+            authorizer,
+            runtime,
+            options,
+            busy: Mutex::default(),
+        }))
+    }
+
+    /// What this registry accepts.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.0.options
+    }
+
+    /// The host's abilities, as they were handed in.
+    #[must_use]
+    pub fn runtime(&self) -> &Runtime {
+        &self.0.runtime
+    }
+
+    /// Parses a repository's name by this registry's rules.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NameInvalid`].
+    pub fn parse_name(&self, text: &str) -> Result<RepositoryName, Error> {
+        let name = RepositoryName::parse(text, self.0.options.library.as_ref())?;
+        if !self.0.options.nested_names && name.rest().contains('/') {
+            return Err(Error::new(
+                ErrorKind::NameInvalid,
+                "invalid repository name: more than one slash is not allowed here",
+            ));
+        }
+        Ok(name)
+    }
+
+    /// Whether this caller may use the registry at all (`GET /v2/`).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unauthorized`], or a store's failure.
+    pub async fn ping(&self, caller: &Caller) -> Result<(), Error> {
+        self.authorize(Action::Ping, Resource::Registry, caller).await
+    }
+
+    async fn authorize(&self, action: Action, resource: Resource<'_>, caller: &Caller) -> Result<(), Error> {
+        let decision = self.0.authorizer.authorize(action, resource, caller).await?;
+        if decision.is_allowed() {
+            return Ok(());
+        }
+        tracing::debug!(?action, ?decision, "refused");
+        Err(Error::new(
+            ErrorKind::Unauthorized,
+            "access to the requested resource is not authorized",
+        ))
+    }
+
+    /// Authorises reading from a repository that was looked up, and insists that it exists.
+    async fn readable<'a>(
+        &self,
+        name: &RepositoryName,
+        record: Option<&'a RepositoryRecord>,
+        caller: &Caller,
+    ) -> Result<&'a RepositoryRecord, Error> {
+        let record = record.filter(|record| record.state != RepositoryState::MarkedForDeletion);
+        self.authorize(Action::Pull, Resource::Repository { name, record }, caller)
+            .await?;
+        let record = record.ok_or_else(|| unknown_name(name))?;
+        require_image(record)?;
+        Ok(record)
+    }
+
+    /// Authorises changing a repository. `None` when it does not exist and this caller may create it.
+    async fn writable(
+        &self,
+        name: &RepositoryName,
+        action: Action,
+        caller: &Caller,
+    ) -> Result<Option<Arc<RepositoryRecord>>, Error> {
+        let found = self
+            .0
+            .metadata
+            .repository(name)
+            .await?
+            .filter(|record| record.state != RepositoryState::MarkedForDeletion);
+        let record = found.as_deref();
+        self.authorize(action, Resource::Repository { name, record }, caller)
+            .await?;
+        if self.0.options.read_only {
+            return Err(
+                Error::new(ErrorKind::ReadOnly, "the registry is in read-only mode")
+                    .with_detail(serde_json::json!({})),
+            );
+        }
+        match record {
+            None if action == Action::Push => {
+                self.authorize(Action::Create, Resource::Repository { name, record }, caller)
+                    .await?;
+            }
+            None => return Err(unknown_name(name)),
+            Some(record) => {
+                require_image(record)?;
+                if record.state == RepositoryState::ReadOnly {
+                    return Err(Error::new(
+                        ErrorKind::ReadOnly,
+                        "the repository is in read-only mode",
+                    ));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn location(&self, id: &str) -> Option<&Arc<dyn BlobStore>> {
+        self.0
+            .locations
+            .iter()
+            .find(|location| &*location.id == id)
+            .map(|location| &location.store)
+    }
+
+    fn preferred(&self) -> Result<&Location, Error> {
+        self.0
+            .locations
+            .first()
+            .ok_or_else(|| Error::new(ErrorKind::Unsupported, "this registry has no storage location"))
+    }
+
+    fn subscribed(&self, event: &str) -> bool {
+        self.0.options.events.contains(event)
+    }
+
+    /// Takes the in-process lock of an upload; dropped with the guard.
+    fn lock_upload(&self, id: &str) -> Result<UploadGuard, Error> {
+        let mut busy = self.0.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        if !busy.insert(id.to_owned()) {
+            return Err(busy_upload());
+        }
+        Ok(UploadGuard {
+            registry: self.clone(),
+            id: id.to_owned(),
+        })
+    }
+}
+
+struct UploadGuard {
+    registry: Registry,
+    id: String,
+}
+
+impl Drop for UploadGuard {
+    fn drop(&mut self) {
+        let mut busy = self
+            .registry
+            .0
+            .busy
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        busy.remove(&self.id);
+    }
+}
+
+fn busy_upload() -> Error {
+    Error::new(ErrorKind::UploadBusy, "another request is writing to this upload")
+}
+
+fn unknown_name(name: &RepositoryName) -> Error {
+    Error::new(ErrorKind::NameUnknown, "repository name not known to registry")
+        .with_detail(serde_json::json!({ "name": name.as_asked() }))
+}
+
+fn require_image(record: &RepositoryRecord) -> Result<(), Error> {
+    match record.kind {
+        RepositoryKind::Image => Ok(()),
+        RepositoryKind::Application => Err(Error::new(
+            ErrorKind::Unsupported,
+            "this repository holds applications, not images",
+        )),
+    }
+}
+
+/// A task of the host's that never answered: the host is going down.
+fn gone(_: futures::channel::oneshot::Canceled) -> Error {
+    StoreError::new(StoreErrorKind::Unavailable, "the host ended before the task did").into()
+}
+
+/// Whether a unit of work should be tried once more.
+fn try_again(error: &Error, attempt: usize) -> bool {
+    attempt < CONFLICT_RETRIES
+        && error
+            .store_error()
+            .is_some_and(|error| error.kind() == StoreErrorKind::Conflict)
+}

@@ -1,0 +1,131 @@
+//! The sweep: removes what broken uploads left behind.
+
+use std::time::Duration;
+
+use super::hashing::digest_of;
+use super::{Location, Registry};
+use crate::blob_store::{BlobInventory, StagedUpload};
+use crate::digest::Algorithm;
+use crate::error::Error;
+use crate::runtime::Timestamp;
+
+/// How many uploads are looked at together.
+const BATCH: usize = 100;
+
+/// What a sweep removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Swept {
+    /// Upload sessions that nobody came back to.
+    pub sessions: usize,
+    /// Uploads without a session.
+    pub uploads: usize,
+    /// Published objects that no blob points at.
+    pub objects: usize,
+}
+
+impl Registry {
+    /// Removes upload sessions that were last changed more than `max_age` ago, and the bytes of uploads
+    /// that have no session: at once where this process is the sole writer, after `max_age` otherwise.
+    ///
+    /// Cost follows the number of unfinished uploads. May run at any time, in any number of processes.
+    ///
+    /// # Errors
+    /// A store's. What was removed by then stays removed.
+    pub async fn sweep(&self, max_age: Duration) -> Result<Swept, Error> {
+        let mut swept = Swept::default();
+        let before = self.0.runtime.clock.now().minus(max_age);
+        loop {
+            let stale = transact!(self, |unit| async {
+                Ok(unit.uploads().stale(before, BATCH).await?)
+            })?;
+            let mut removed = 0;
+            for record in &stale {
+                let id = &record.upload.id;
+                let Ok(_guard) = self.lock_upload(id) else {
+                    continue;
+                };
+                let gone = transact!(self, |unit| async { Ok(unit.uploads().remove(id).await?) })?;
+                removed += usize::from(gone);
+                // A store that can list its uploads is asked below whether their bytes were published.
+                if let Some(store) = self.location(&record.upload.location)
+                    && store.inventory().is_none()
+                {
+                    store.abort(&record.upload.store_state).await?;
+                }
+            }
+            swept.sessions += removed;
+            if stale.len() < BATCH || removed == 0 {
+                break;
+            }
+        }
+        let before = if self.0.metadata.is_sole_writer() {
+            Timestamp::from_millis(i64::MAX)
+        } else {
+            before
+        };
+        for location in &self.0.locations {
+            if let Some(inventory) = location.store.inventory() {
+                self.sweep_location(location, inventory, before, &mut swept)
+                    .await?;
+            }
+        }
+        Ok(swept)
+    }
+
+    async fn sweep_location(
+        &self,
+        location: &Location,
+        inventory: &dyn BlobInventory,
+        before: Timestamp,
+        swept: &mut Swept,
+    ) -> Result<(), Error> {
+        let mut after: Option<String> = None;
+        loop {
+            let found = inventory.staged_uploads(before, after.as_deref(), BATCH).await?;
+            for staged in &found {
+                // An upload without a session that is being written now is locked by its request.
+                let Ok(_guard) = self.lock_upload(&staged.id) else {
+                    continue;
+                };
+                if self.0.metadata.upload(&staged.id).await?.is_some() {
+                    continue;
+                }
+                if staged.published {
+                    swept.objects += self.unpublish(location, inventory, staged).await?;
+                }
+                location.store.abort(&staged.state).await?;
+                swept.uploads += 1;
+            }
+            match found.last() {
+                Some(last) if found.len() >= BATCH => after = Some(last.id.clone()),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Removes an object that was published from an upload whose blob was never recorded.
+    async fn unpublish(
+        &self,
+        location: &Location,
+        inventory: &dyn BlobInventory,
+        staged: &StagedUpload,
+    ) -> Result<usize, Error> {
+        let mut removed = 0;
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            let body = location.store.staged(&staged.state, staged.length).await?;
+            let digest = digest_of(body, algorithm, &self.0.runtime).await?;
+            let recorded = transact!(self, |unit| async { Ok(unit.blobs().find(&digest).await?) })?;
+            let is_placed = recorded.is_some_and(|blob| {
+                blob.placements
+                    .iter()
+                    .any(|placement| placement.location == location.id)
+            });
+            if !is_placed {
+                inventory.unpublish(&staged.state, &digest).await?;
+                removed = 1;
+            }
+        }
+        Ok(removed)
+    }
+}
