@@ -97,7 +97,7 @@ impl Runtime {
 }
 
 /// Runs work off the threads that serve I/O and waits for it. Without an answer the host's pool is gone.
-pub(crate) fn blocking<T: Send + 'static>(
+pub fn blocking<T: Send + 'static>(
     spawner: &dyn Spawner,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> oneshot::Receiver<T> {

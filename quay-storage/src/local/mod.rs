@@ -1,0 +1,373 @@
+//! Blobs on a local disk.
+//!
+//! ```text
+//! <root>/uploads/<id>                      bytes on their way in
+//! <root>/<algorithm>/<2 hex>/<hex>         published blobs, as Quay lays them down
+//! ```
+//!
+//! Publishing gives the upload's file a second name, so that nothing is copied and a crash leaves either
+//! the upload alone, or the upload and the blob. The upload's name goes away once the blob has been
+//! recorded; a file that keeps both names is what the sweep looks for.
+
+mod files;
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use moka::sync::Cache;
+use quay_core::blob_store::{
+    Append, Appended, BlobBody, BlobInventory, ByteStream, Durability, FileRange, ObjectKey, Open, Published,
+    StagedUpload, UploadState,
+};
+use quay_core::runtime::{Spawner, Timestamp, blocking};
+use quay_core::{BlobStore, Digest, ResolvedRange};
+use quay_core::{BodyError, StoreError, StoreErrorKind};
+
+/// Bytes handed to the disk at once.
+const BATCH: usize = 512 << 10;
+/// Files of published blobs that are kept open.
+const OPEN_FILES: u64 = 256;
+/// Reads up to this length are answered from memory, without a file handle on the way.
+const SMALL: u64 = 64 << 10;
+
+/// Layout version in front of an upload's state: version, then the upload's id.
+const STATE_VERSION: u8 = 1;
+
+/// Blobs in a directory of a local file system that has hard links and syncs directories.
+#[derive(Debug, Clone)]
+pub struct LocalBlobs(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    root: PathBuf,
+    spawner: Arc<dyn Spawner>,
+    /// Published blobs whose files are open, by key. Files are only ever replaced or unlinked, so what
+    /// is read stays whole; both drop the entry.
+    open: Cache<ObjectKey, Arc<OpenFile>>,
+    /// Read by commits, written by `unpublish`: what it decides must not change under it.
+    publishing: RwLock<()>,
+}
+
+#[derive(Debug)]
+struct OpenFile {
+    file: Arc<File>,
+    size: u64,
+}
+
+fn corrupt(context: impl Into<String>) -> StoreError {
+    StoreError::new(StoreErrorKind::Corrupt, context)
+}
+
+fn state_of(id: &str) -> UploadState {
+    let mut state = vec![STATE_VERSION];
+    state.extend_from_slice(id.as_bytes());
+    UploadState::new(state)
+}
+
+fn valid_id(id: &str) -> bool {
+    !id.is_empty() && id.len() <= 128 && id.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+impl LocalBlobs {
+    /// Opens a directory, making it if there is none. File work runs on `spawner`.
+    ///
+    /// # Errors
+    /// When the directory cannot be made or written to.
+    pub async fn open(root: impl Into<PathBuf>, spawner: Arc<dyn Spawner>) -> Result<Self, StoreError> {
+        let root = root.into();
+        let uploads = root.join("uploads");
+        run(&*spawner, move || files::create_dir_durably(&uploads)).await?;
+        Ok(Self(Arc::new(Inner {
+            root,
+            spawner,
+            open: Cache::new(OPEN_FILES),
+            publishing: RwLock::default(),
+        })))
+    }
+
+    fn upload_path(&self, state: &UploadState) -> Result<PathBuf, StoreError> {
+        let id = match state.as_bytes().split_first() {
+            Some((&STATE_VERSION, id)) => std::str::from_utf8(id).ok(),
+            _ => None,
+        };
+        match id {
+            Some(id) if valid_id(id) => Ok(self.0.root.join("uploads").join(id)),
+            _ => Err(corrupt("the state of an upload is not one of this store's")),
+        }
+    }
+
+    fn object_path(&self, key: &ObjectKey) -> Result<PathBuf, StoreError> {
+        let plain = |part: &str| {
+            !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        };
+        if key.as_str().split('/').all(plain) && !key.as_str().starts_with("uploads") {
+            Ok(self.0.root.join(key.as_str()))
+        } else {
+            Err(corrupt(format!("{key:?} is not a key of this store's")))
+        }
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        run(&*self.0.spawner, work).await
+    }
+
+    /// The open file of a published blob; `None` when there is none.
+    async fn published(&self, key: &ObjectKey) -> Result<Option<Arc<OpenFile>>, StoreError> {
+        if let Some(open) = self.0.open.get(key) {
+            return Ok(Some(open));
+        }
+        let path = self.object_path(key)?;
+        let opened = self.run(move || files::open_existing(&path)).await?;
+        Ok(opened.map(|(file, size)| {
+            let open = Arc::new(OpenFile {
+                file: Arc::new(file),
+                size,
+            });
+            self.0.open.insert(key.clone(), Arc::clone(&open));
+            open
+        }))
+    }
+}
+
+async fn run<T: Send + 'static>(
+    spawner: &dyn Spawner,
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    blocking(spawner, work).await.unwrap_or_else(|_| {
+        Err(StoreError::new(
+            StoreErrorKind::Unavailable,
+            "the host is shutting down",
+        ))
+    })
+}
+
+/// What came of a stream until a batch was full or the stream ended.
+struct Batch {
+    pieces: Vec<Bytes>,
+    length: u64,
+    next: Next,
+}
+
+/// What follows a batch.
+enum Next {
+    More,
+    /// Nothing: why, if not because the stream was complete.
+    End(Option<BodyError>),
+}
+
+impl Batch {
+    async fn collect(data: &mut ByteStream) -> Self {
+        let mut batch = Self {
+            pieces: Vec::new(),
+            length: 0,
+            next: Next::More,
+        };
+        while batch.length < BATCH as u64 {
+            match data.next().await {
+                Some(Ok(piece)) => {
+                    batch.length += piece.len() as u64;
+                    batch.pieces.push(piece);
+                }
+                Some(Err(error)) => {
+                    batch.next = Next::End(Some(error));
+                    break;
+                }
+                None => {
+                    batch.next = Next::End(None);
+                    break;
+                }
+            }
+        }
+        batch
+    }
+}
+
+#[async_trait]
+impl BlobStore for LocalBlobs {
+    async fn begin(&self, id: &str) -> Result<UploadState, StoreError> {
+        if !valid_id(id) {
+            return Err(StoreError::new(
+                StoreErrorKind::Unsupported,
+                format!("{id:?} is not made of letters and digits"),
+            ));
+        }
+        Ok(state_of(id))
+    }
+
+    async fn append(
+        &self,
+        state: &UploadState,
+        mut data: ByteStream,
+        options: Append,
+    ) -> Result<Appended, StoreError> {
+        let path = self.upload_path(state)?;
+        let mut file: Option<File> = None;
+        let mut written = 0_u64;
+        let mut batch = Batch::collect(&mut data).await;
+        loop {
+            let Batch { pieces, length, next } = batch;
+            let sync = matches!(next, Next::End(_)) && options.durability == Durability::Now;
+            let at = options.offset.saturating_add(written);
+            let (opened, path) = (file.take(), path.clone());
+            let write = self.run(move || {
+                let file = match opened {
+                    Some(file) => file,
+                    None => files::open_upload(&path, options.offset)?,
+                };
+                files::write_all(&file, &pieces, at)
+                    .map_err(|error| StoreError::io("write an upload", error))?;
+                drop(pieces);
+                if sync {
+                    files::sync_upload(&file, &path, options.offset)?;
+                }
+                Ok(file)
+            });
+            written = written.saturating_add(length);
+            if let Next::End(interrupted) = next {
+                write.await?;
+                return Ok(Appended::new(state.clone(), written, interrupted));
+            }
+            // The next batch is received while this one is written.
+            let (outcome, next) = futures::join!(write, Batch::collect(&mut data));
+            file = Some(outcome?);
+            batch = next;
+        }
+    }
+
+    async fn staged(&self, state: &UploadState, length: u64) -> Result<BlobBody, StoreError> {
+        let path = self.upload_path(state)?;
+        let opened = self.run(move || files::open_existing(&path)).await?;
+        match opened {
+            _ if length == 0 => Ok(BlobBody::Bytes(Bytes::new())),
+            Some((file, size)) if size >= length => Ok(BlobBody::File(FileRange::new(
+                Arc::new(file),
+                ResolvedRange::new(0, length),
+            ))),
+            _ => Err(corrupt("an upload holds fewer bytes than recorded")),
+        }
+    }
+
+    async fn commit(
+        &self,
+        state: &UploadState,
+        digest: &Digest,
+        length: u64,
+    ) -> Result<Published, StoreError> {
+        let upload = self.upload_path(state)?;
+        let key = ObjectKey::content_addressed(digest);
+        let object = self.object_path(&key)?;
+        let this = self.clone();
+        self.run(move || {
+            let _publishing = this.0.publishing.read().unwrap_or_else(PoisonError::into_inner);
+            files::publish(&upload, &object, length)
+        })
+        .await?;
+        self.0.open.invalidate(&key);
+        Ok(Published::at(key))
+    }
+
+    async fn abort(&self, state: &UploadState) -> Result<(), StoreError> {
+        let path = self.upload_path(state)?;
+        self.run(move || files::remove_upload(&path)).await
+    }
+
+    async fn open(&self, key: &ObjectKey, options: Open) -> Result<Option<BlobBody>, StoreError> {
+        let Some(open) = self.published(key).await? else {
+            return Ok(None);
+        };
+        let Some(range) = options.resolved() else {
+            return Ok(Some(BlobBody::Bytes(Bytes::new())));
+        };
+        if range
+            .start
+            .checked_add(range.length)
+            .is_none_or(|end| end > open.size)
+        {
+            return Err(corrupt(format!("the object {key} is shorter than recorded")));
+        }
+        let part = FileRange::new(Arc::clone(&open.file), range);
+        if range.length > SMALL {
+            return Ok(Some(BlobBody::File(part)));
+        }
+        if let Some(bytes) = files::read_if_cached(&part.file, range) {
+            return Ok(Some(BlobBody::Bytes(bytes)));
+        }
+        let bytes = self.run(move || files::read(&part.file, part.range)).await?;
+        Ok(Some(BlobBody::Bytes(bytes)))
+    }
+
+    async fn stat(&self, key: &ObjectKey) -> Result<Option<u64>, StoreError> {
+        Ok(self.published(key).await?.map(|open| open.size))
+    }
+
+    async fn delete(&self, keys: &[ObjectKey]) -> Vec<Result<(), StoreError>> {
+        let mut outcomes = Vec::with_capacity(keys.len());
+        for key in keys {
+            let outcome = match self.object_path(key) {
+                Ok(path) => self.run(move || files::remove(&path)).await,
+                Err(error) => Err(error),
+            };
+            self.0.open.invalidate(key);
+            outcomes.push(outcome);
+        }
+        outcomes
+    }
+
+    fn inventory(&self) -> Option<&dyn BlobInventory> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl BlobInventory for LocalBlobs {
+    async fn staged_uploads(
+        &self,
+        before: Timestamp,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<StagedUpload>, StoreError> {
+        let directory = self.0.root.join("uploads");
+        let after = after.unwrap_or_default().to_owned();
+        self.run(move || {
+            let mut found = files::list(&directory)?;
+            found.retain(|file| file.modified < before && file.name > after && valid_id(&file.name));
+            found.sort_by(|left, right| left.name.cmp(&right.name));
+            found.truncate(limit);
+            Ok(found
+                .into_iter()
+                .map(|file| {
+                    let state = state_of(&file.name);
+                    StagedUpload::new(file.name, state, file.length, file.modified, file.links > 1)
+                })
+                .collect())
+        })
+        .await
+    }
+
+    async fn unpublish(&self, state: &UploadState, digest: &Digest) -> Result<(), StoreError> {
+        let upload = self.upload_path(state)?;
+        let key = ObjectKey::content_addressed(digest);
+        let object = self.object_path(&key)?;
+        let this = self.clone();
+        self.run(move || {
+            let _publishing = this.0.publishing.write().unwrap_or_else(PoisonError::into_inner);
+            if files::same_file(&upload, &object)? {
+                files::remove(&object)?;
+            }
+            Ok(())
+        })
+        .await?;
+        self.0.open.invalidate(&key);
+        Ok(())
+    }
+}

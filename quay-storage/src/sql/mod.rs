@@ -1,0 +1,206 @@
+//! Metadata in a SQL database: one set of queries, printed the same for every dialect.
+
+mod cache;
+mod db;
+mod migrate;
+mod read;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+mod unit;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use quay_core::StoreError;
+use quay_core::metadata::{
+    BlobRecord, Lookup, ManifestRecord, MetadataStore, PageRequest, Referrer, RepositoryRecord, UnitOfWork,
+    UploadRecord,
+};
+use quay_core::runtime::{Spawner, Timestamp};
+use quay_core::{Digest, MediaType, Reference, RepositoryName, Tag};
+
+use cache::Cache;
+use db::{Row, Value};
+
+/// Metadata in SQLite or PostgreSQL.
+#[derive(Debug, Clone)]
+pub struct SqlMetadata(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    database: Database,
+    /// Only where this process is the sole writer.
+    cache: Option<Arc<Cache>>,
+}
+
+#[derive(Debug)]
+enum Database {
+    #[cfg(feature = "sqlite")]
+    Sqlite(sqlite::Sqlite),
+    #[cfg(feature = "postgres")]
+    Postgres(sqlx::PgPool),
+}
+
+impl SqlMetadata {
+    /// Opens a SQLite database, making the file if there is none, and brings it to the newest schema.
+    /// Its committer runs on `spawner`, which must be tokio's.
+    ///
+    /// # Errors
+    /// When another process has it open, the file cannot be written, or holds something else.
+    #[cfg(feature = "sqlite")]
+    pub async fn open_sqlite(path: &std::path::Path, spawner: &dyn Spawner) -> Result<Self, StoreError> {
+        let cache = Arc::new(Cache::new());
+        let database = sqlite::Sqlite::open(path, Arc::clone(&cache), spawner).await?;
+        Ok(Self(Arc::new(Inner {
+            database: Database::Sqlite(database),
+            cache: Some(cache),
+        })))
+    }
+
+    /// Connects to PostgreSQL by its URI and brings the database to the newest schema.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or holds a newer schema.
+    #[cfg(feature = "postgres")]
+    pub async fn connect_postgres(uri: &str, connections: u32) -> Result<Self, StoreError> {
+        use std::str::FromStr as _;
+
+        use sqlx::ConnectOptions as _;
+
+        let options = sqlx::postgres::PgConnectOptions::from_str(uri)
+            .map_err(|error| db::failed("read the address", error))?
+            .disable_statement_logging();
+        let pool = sqlx::postgres::PgPoolOptions::new()
+            .max_connections(connections)
+            .test_before_acquire(false)
+            .connect_with(options)
+            .await
+            .map_err(|error| db::failed("connect", error))?;
+        migrate::postgres(&pool).await?;
+        Ok(Self(Arc::new(Inner {
+            database: Database::Postgres(pool),
+            cache: None,
+        })))
+    }
+
+    async fn rows(
+        &self,
+        sql: impl Into<Cow<'static, str>> + Send,
+        values: Vec<Value>,
+    ) -> Result<Vec<Row>, StoreError> {
+        let sql = sql.into();
+        match &self.0.database {
+            #[cfg(feature = "sqlite")]
+            Database::Sqlite(sqlite) => sqlite.rows(sql, values).await,
+            #[cfg(feature = "postgres")]
+            Database::Postgres(pool) => {
+                let mut connection = pool
+                    .acquire()
+                    .await
+                    .map_err(|error| db::failed("connect", error))?;
+                db::postgres_rows(&mut connection, &sql, values)
+                    .await
+                    .map_err(|error| db::failed("read", error))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl MetadataStore for SqlMetadata {
+    fn is_sole_writer(&self) -> bool {
+        self.0.cache.is_some()
+    }
+
+    async fn repository(&self, name: &RepositoryName) -> Result<Option<Arc<RepositoryRecord>>, StoreError> {
+        let Some(cache) = &self.0.cache else {
+            return self.read_repository(name).await;
+        };
+        let key = cache.repository_key(name);
+        if let Some(known) = cache.repository(&key) {
+            return Ok(known.repository);
+        }
+        let record = self.read_repository(name).await?;
+        cache.put_repository(key, record.clone());
+        Ok(record)
+    }
+
+    async fn manifest(
+        &self,
+        name: &RepositoryName,
+        reference: &Reference,
+        now: Timestamp,
+    ) -> Result<Lookup<ManifestRecord>, StoreError> {
+        let Some(cache) = &self.0.cache else {
+            return Ok(self.read_manifest(name, reference, now).await?.lookup);
+        };
+        let key = cache.manifest_key(name, reference);
+        if let Some(known) = cache.manifest(&key) {
+            return Ok(known);
+        }
+        let read = self.read_manifest(name, reference, now).await?;
+        // A tag that runs out changes without a commit.
+        if read.runs_out {
+            return Ok(read.lookup);
+        }
+        cache.put_manifest(key, &read.lookup);
+        Ok(read.lookup)
+    }
+
+    async fn blob(&self, name: &RepositoryName, digest: &Digest) -> Result<Lookup<BlobRecord>, StoreError> {
+        let Some(cache) = &self.0.cache else {
+            return self.read_blob(name, digest).await;
+        };
+        let key = cache.blob_key(name, digest);
+        if let Some(known) = cache.blob(&key) {
+            return Ok(known);
+        }
+        let lookup = self.read_blob(name, digest).await?;
+        cache.put_blob(key, &lookup);
+        Ok(lookup)
+    }
+
+    async fn tags(
+        &self,
+        name: &RepositoryName,
+        page: &PageRequest<Tag>,
+        now: Timestamp,
+    ) -> Result<Lookup<Vec<Tag>>, StoreError> {
+        self.read_tags(name, page, now).await
+    }
+
+    async fn repositories(
+        &self,
+        page: &PageRequest<String>,
+    ) -> Result<Vec<Arc<RepositoryRecord>>, StoreError> {
+        self.read_repositories(page).await
+    }
+
+    async fn referrers(
+        &self,
+        name: &RepositoryName,
+        subject: &Digest,
+        artifact_type: Option<&MediaType>,
+        page: &PageRequest<Digest>,
+    ) -> Result<Lookup<Vec<Referrer>>, StoreError> {
+        self.read_referrers(name, subject, artifact_type, page).await
+    }
+
+    async fn upload(&self, id: &str) -> Result<Option<UploadRecord>, StoreError> {
+        self.read_upload(id).await
+    }
+
+    async fn begin(&self) -> Result<Box<dyn UnitOfWork>, StoreError> {
+        let unit = match &self.0.database {
+            #[cfg(feature = "sqlite")]
+            Database::Sqlite(sqlite) => unit::Unit::Sqlite(sqlite.begin().await?),
+            #[cfg(feature = "postgres")]
+            Database::Postgres(pool) => {
+                let transaction = pool.begin().await.map_err(|error| db::failed("begin", error))?;
+                unit::Unit::Postgres(transaction)
+            }
+        };
+        Ok(Box::new(unit))
+    }
+}
