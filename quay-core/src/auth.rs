@@ -164,7 +164,6 @@ pub trait Authorizer: Debug + Send + Sync + 'static {
 
 /// An authorizer for open registries: everybody may do everything.
 #[derive(Debug, Clone, Copy, Default)]
-#[non_exhaustive]
 pub struct AllowAll;
 
 #[async_trait]
@@ -177,7 +176,6 @@ impl Authorizer for AllowAll {
 /// An authorizer for closed registries: whoever has proven a name may do everything, nobody else
 /// anything.
 #[derive(Debug, Clone, Copy, Default)]
-#[non_exhaustive]
 pub struct AllowAuthenticated;
 
 #[async_trait]

@@ -1,7 +1,6 @@
 //! One text for every dialect: values, rows and errors without a driver's types.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::str::FromStr;
 
 use quay_core::{StoreError, StoreErrorKind};
@@ -160,6 +159,8 @@ pub(super) fn failed(action: &str, error: sqlx::Error) -> StoreError {
 /// `?` as PostgreSQL wants it: `$1`, `$2`, …. Our texts hold no question mark besides.
 #[cfg(feature = "postgres")]
 fn numbered(sql: &str) -> String {
+    use std::fmt::Write as _;
+
     let mut text = String::with_capacity(sql.len() + 16);
     let mut pieces = sql.split('?');
     text.push_str(pieces.next().unwrap_or_default());

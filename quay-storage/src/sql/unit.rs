@@ -15,7 +15,9 @@ use quay_core::runtime::Timestamp;
 use quay_core::{Digest, RepositoryName, Tag};
 use quay_core::{StoreError, StoreErrorKind};
 
-use super::db::{self, LIST, Row, Value, corrupt, padded, placeholders, values};
+#[cfg(feature = "postgres")]
+use super::db;
+use super::db::{LIST, Row, Value, corrupt, padded, placeholders, values};
 use super::read::{UPLOAD_COLUMNS, blob_of, repository_columns, repository_of, upload_of};
 #[cfg(feature = "sqlite")]
 use super::sqlite;

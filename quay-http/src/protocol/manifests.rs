@@ -1,0 +1,152 @@
+//! Manifests on the wire.
+
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, ETAG, LOCATION};
+use http_body::Body;
+use quay_core::registry::ManifestPush;
+use quay_core::{Error, ErrorKind, InvalidReference, Reference, RepositoryName, Tag};
+
+use super::Exchange;
+use crate::body::{ResponseBody, incoming};
+use crate::conditional::{condition, etag, not_modified};
+use crate::response::{Answer, AnswerExt, DIGEST, OCI_SUBJECT, OCI_TAG, answer};
+
+/// A reference to something that is to be there. What cannot be a tag is one that nobody has.
+fn existing(text: &str) -> Result<Reference, Error> {
+    Reference::parse(text).map_err(|error| match error {
+        InvalidReference::Digest(error) => error.into(),
+        _ => Error::new(ErrorKind::ManifestUnknown, "manifest unknown"),
+    })
+}
+
+impl Exchange<'_> {
+    pub(super) async fn get_manifest(&self, name: &RepositoryName, reference: &str) -> Result<Answer, Error> {
+        let manifest = self
+            .registry
+            .manifest(name, &existing(reference)?, self.caller)
+            .await?;
+        let digest = manifest.digest.to_string();
+        let status = if not_modified(&self.parts.headers, &manifest.digest) {
+            StatusCode::NOT_MODIFIED
+        } else {
+            StatusCode::OK
+        };
+        let answer = answer(status)
+            .with(DIGEST, &digest)
+            .with(ETAG, &etag(&manifest.digest));
+        if status == StatusCode::NOT_MODIFIED {
+            return Ok(answer);
+        }
+        Ok(answer
+            .with(CONTENT_TYPE, manifest.media_type.as_str())
+            .with_body(ResponseBody::full(manifest.bytes)))
+    }
+
+    pub(super) async fn put_manifest<B>(
+        &self,
+        name: &RepositoryName,
+        reference: &str,
+        body: B,
+    ) -> Result<Answer, Error>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+    {
+        let reference = Reference::parse(reference).map_err(|error| match error {
+            InvalidReference::Digest(error) => Error::from(error),
+            InvalidReference::Tag(error) => Error::from(error),
+            _ => Error::new(
+                ErrorKind::ManifestInvalid,
+                "the reference is neither a tag nor a digest",
+            ),
+        })?;
+        let tags = self
+            .query_all("tag")
+            .iter()
+            .map(|tag| Tag::new(tag))
+            .collect::<Result<Vec<_>, _>>()?;
+        if matches!(reference, Reference::Tag(_)) && !tags.is_empty() {
+            return Err(Error::new(
+                ErrorKind::InvalidRequest,
+                "the parameter tag goes with a push by digest",
+            ));
+        }
+        let push = ManifestPush::new(reference.clone(), self.collect(body).await?)
+            .with_tags(tags)
+            .with_content_type(self.content_type()?)
+            .with_condition(condition(&self.parts.headers)?);
+        let pushed = self.registry.put_manifest(name, push, self.caller).await?;
+        let mut answer = answer(StatusCode::CREATED)
+            .with(LOCATION, &format!("/v2/{name}/manifests/{}", pushed.digest))
+            .with(DIGEST, &pushed.digest.to_string())
+            .with(ETAG, &etag(&pushed.digest));
+        if let Some(subject) = pushed.subject {
+            answer = answer.with(OCI_SUBJECT, &subject.to_string());
+        }
+        if matches!(reference, Reference::Digest(_)) {
+            for tag in &pushed.tags {
+                answer = answer.with(OCI_TAG, tag.as_str());
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Takes a whole manifest into memory, up to the limit.
+    async fn collect<B>(&self, body: B) -> Result<Bytes, Error>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+    {
+        let limit = self.registry.options().manifest.bytes;
+        let too_large = || {
+            Error::new(
+                ErrorKind::ManifestTooLarge,
+                format!("the manifest is larger than {limit} bytes"),
+            )
+            .with_detail(serde_json::json!({ "max_allowed": limit }))
+        };
+        let announced = self.content_length().unwrap_or_default();
+        if announced > limit as u64 {
+            return Err(too_large());
+        }
+        let mut pieces = incoming(body, self.body_idle);
+        let Some(first) = pieces.next().await.transpose().map_err(manifest_body)? else {
+            return Ok(Bytes::new());
+        };
+        // Most manifests come in one piece.
+        if first.len() as u64 == announced {
+            return Ok(first);
+        }
+        let mut collected = BytesMut::from(&*first);
+        while let Some(piece) = pieces.next().await {
+            let piece = piece.map_err(manifest_body)?;
+            if piece.len() > limit.saturating_sub(collected.len()) {
+                return Err(too_large());
+            }
+            collected.extend_from_slice(&piece);
+        }
+        if collected.len() > limit {
+            return Err(too_large());
+        }
+        Ok(collected.freeze())
+    }
+
+    pub(super) async fn delete_manifest(
+        &self,
+        name: &RepositoryName,
+        reference: &str,
+    ) -> Result<Answer, Error> {
+        let condition = condition(&self.parts.headers)?;
+        self.registry
+            .delete_manifest(name, &existing(reference)?, &condition, self.caller)
+            .await?;
+        Ok(answer(StatusCode::ACCEPTED))
+    }
+}
+
+fn manifest_body(error: quay_core::BodyError) -> Error {
+    match error {
+        quay_core::BodyError::TimedOut => error.into(),
+        _ => Error::new(ErrorKind::ManifestInvalid, error.to_string()),
+    }
+}

@@ -1,0 +1,133 @@
+//! Responses, and the one place where an error becomes one.
+
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RANGE, WWW_AUTHENTICATE};
+use http::{HeaderName, Response, StatusCode};
+use quay_core::{Error, ErrorKind};
+
+use crate::body::ResponseBody;
+
+pub(crate) const DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+pub(crate) const UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
+pub(crate) const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
+pub(crate) const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
+pub(crate) const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
+pub(crate) const OCI_FILTERS: HeaderName = HeaderName::from_static("oci-filters-applied");
+
+pub(crate) type Answer = Response<ResponseBody>;
+
+/// An answer of a status, to be filled.
+pub(crate) fn answer(status: StatusCode) -> Answer {
+    let mut response = Response::new(ResponseBody::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// Sets headers and the body, in the order in which they are read.
+pub(crate) trait AnswerExt {
+    fn with(self, name: HeaderName, value: &str) -> Self;
+    fn with_static(self, name: HeaderName, value: &'static str) -> Self;
+    fn with_body(self, body: ResponseBody) -> Self;
+}
+
+impl AnswerExt for Answer {
+    fn with(mut self, name: HeaderName, value: &str) -> Self {
+        // Everything that goes here has been parsed by a grammar without control characters; what
+        // has not is left out rather than sent broken.
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers_mut().append(name, value);
+        }
+        self
+    }
+
+    fn with_static(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.headers_mut().insert(name, HeaderValue::from_static(value));
+        self
+    }
+
+    fn with_body(mut self, body: ResponseBody) -> Self {
+        *self.body_mut() = body;
+        self
+    }
+}
+
+pub(crate) fn json(status: StatusCode, media_type: &'static str, value: &serde_json::Value) -> Answer {
+    answer(status)
+        .with_static(CONTENT_TYPE, media_type)
+        .with_body(ResponseBody::full(value.to_string()))
+}
+
+fn error_body(status: StatusCode, code: &str, message: &str, detail: Option<&serde_json::Value>) -> Answer {
+    let empty = serde_json::json!({});
+    let error = serde_json::json!({
+        "errors": [{ "code": code, "message": message, "detail": detail.unwrap_or(&empty) }]
+    });
+    json(status, "application/json", &error)
+}
+
+/// The answer to a failed operation. The log is told more than the client.
+pub(crate) fn failure(error: &Error, challenge: Option<&str>) -> Answer {
+    let status = StatusCode::from_u16(error.kind().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if status.is_server_error() {
+        tracing::error!(%error, source = ?error.store_error(), "request failed");
+    }
+    let mut response = error_body(
+        status,
+        error.code().as_str(),
+        error.public_message(),
+        error.detail(),
+    );
+    if error.kind() == ErrorKind::Unauthorized {
+        response = response.with_static(API_VERSION, "registry/2.0");
+        if let Some(challenge) = challenge {
+            response = response.with(WWW_AUTHENTICATE, challenge);
+        }
+    }
+    if let Some(stored) = error.stored() {
+        response = response.with(RANGE, &upload_range(stored));
+    }
+    response
+}
+
+/// What an upload holds, as the `Range` header says it.
+pub(crate) fn upload_range(stored: u64) -> String {
+    format!("0-{}", stored.saturating_sub(1))
+}
+
+pub(crate) fn no_such_path() -> Answer {
+    error_body(
+        StatusCode::NOT_FOUND,
+        "UNSUPPORTED",
+        "the registry has no such path",
+        None,
+    )
+}
+
+pub(crate) fn bad_path() -> Answer {
+    failure(
+        &Error::new(
+            ErrorKind::NameInvalid,
+            "the path holds characters that a repository name cannot",
+        ),
+        None,
+    )
+}
+
+pub(crate) fn method_not_allowed(methods: &'static str) -> Answer {
+    error_body(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "UNSUPPORTED",
+        "the path does not answer this method",
+        None,
+    )
+    .with_static(ALLOW, methods)
+}
+
+pub(crate) fn range_not_satisfiable(size: u64) -> Answer {
+    error_body(
+        StatusCode::RANGE_NOT_SATISFIABLE,
+        "RANGE_INVALID",
+        "the range lies outside the blob",
+        Some(&serde_json::json!({ "size": size })),
+    )
+    .with(http::header::CONTENT_RANGE, &format!("bytes */{size}"))
+}
