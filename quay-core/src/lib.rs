@@ -4,6 +4,7 @@
 pub mod auth;
 pub mod blob_store;
 mod caller;
+pub mod config;
 mod digest;
 mod error;
 pub mod manifest;

@@ -1,24 +1,122 @@
-//! The reference server.
-use quay_core::auth::AllowAll;
-use std::sync::Arc;
-#[allow(warnings)]
-#[tokio::main]
-async fn main() {
-    let spawner = quay_http::TokioSpawner::current();
-    let runtime = quay_http::tokio_runtime(spawner.clone());
-    let dir = std::path::PathBuf::from(std::env::args().nth(1).unwrap());
-    let blobs = quay_storage::LocalBlobs::open(dir.join("storage"), runtime.spawner.clone())
+//! The reference server: Quay's configuration over the workspace's crates. Composition, flags and
+//! signals; the rules live in `quay-core`.
+
+mod compose;
+mod configuration;
+
+use std::error::Error;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use quay_http::{RegistryService, Server, TokioSpawner};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// A container registry.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the registry until told to stop.
+    Serve(Serve),
+}
+
+/// Flags of `serve`. They are kept stable.
+#[derive(Debug, Args)]
+struct Serve {
+    /// Holds whatever the configuration does not place elsewhere.
+    #[arg(long, value_name = "DIR", default_value = "./quay-data")]
+    data: PathBuf,
+    /// The address to listen on; port 0 picks a free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5000")]
+    listen: SocketAddr,
+    /// A directory with Quay's config.yaml.
+    #[arg(long, value_name = "DIR")]
+    config: Option<PathBuf>,
+    /// Let anonymous callers do everything under /v2, deleting included.
+    #[arg(long)]
+    open: bool,
+}
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()),
+        )
+        .init();
+    let Command::Serve(serve) = Cli::parse().command;
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Into::into)
+        .and_then(|runtime| runtime.block_on(run(&serve)));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{}", in_full(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error with everything behind it, for the operator.
+fn in_full(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+async fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
+    let config = configuration::read(serve.config.as_deref())?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    if !config.not_in_effect.is_empty() {
+        tracing::info!(keys = ?config.not_in_effect, "known keys that are not in effect in this version");
+    }
+    if serve.open && !serve.listen.ip().is_loopback() {
+        tracing::warn!(
+            address = %serve.listen,
+            "everybody who can reach this address may push and delete, since --open is given"
+        );
+    }
+    let mut stop = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let spawner = TokioSpawner::current();
+    let registry = compose::registry(&config, serve, &spawner).await?;
+    let settings = compose::settings(serve.open);
+    let listener = TcpListener::bind(serve.listen)
         .await
-        .unwrap();
-    let md = quay_storage::SqlMetadata::open_sqlite(&dir.join("quay.db"), &*spawner.uncounted())
-        .await
-        .unwrap();
-    let registry = quay_core::Registry::new(Arc::new(md), Arc::new(blobs), Arc::new(AllowAll), runtime);
-    let listener = tokio::net::TcpListener::bind(std::env::args().nth(2).unwrap())
-        .await
-        .unwrap();
-    let service = quay_http::RegistryService::new(registry, quay_http::Settings::default());
-    quay_http::Server::new()
-        .serve(listener, service, std::future::pending())
+        .map_err(|error| format!("listen on {}: {error}", serve.listen))?;
+    compose::keep_swept(&registry, &spawner);
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "listening on http://{}", listener.local_addr()?)?;
+    stdout.flush()?;
+    let shutdown = async move {
+        tokio::select! {
+            _ = stop.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("ending; requests that are being answered may finish");
+    };
+    Server::new()
+        .serve(listener, RegistryService::new(registry, settings), shutdown)
         .await;
+    // A push whose client has gone may still be writing.
+    spawner.idle().await;
+    Ok(())
 }

@@ -1,0 +1,118 @@
+//! Builds the registry that a configuration asks for.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use quay_auth::StaticUsers;
+use quay_core::auth::{AllowAll, AllowAuthenticated, Authorizer};
+use quay_core::config::{Config, Database, StorageEngine};
+use quay_core::registry::Location;
+use quay_core::{MetadataStore, Registry};
+use quay_http::{Settings, TokioSpawner, tokio_runtime};
+use quay_storage::{LocalBlobs, SqlMetadata};
+
+use crate::Serve;
+
+/// Connections to a database server. Two cores keep fewer busy.
+const CONNECTIONS: u32 = 16;
+/// Uploads that nobody came back to for this long are removed (workers-and-ops, "blob upload cleanup").
+const UPLOAD_AGE: Duration = Duration::from_hours(48);
+const SWEEP_INTERVAL: Duration = Duration::from_hours(1);
+
+pub(crate) async fn registry(
+    config: &Config,
+    serve: &Serve,
+    spawner: &TokioSpawner,
+) -> Result<Registry, Box<dyn Error>> {
+    std::fs::create_dir_all(&serve.data)
+        .map_err(|error| format!("make {}: {error}", serve.data.display()))?;
+    let metadata = metadata(config, &serve.data, spawner).await?;
+    let locations = locations(config, &serve.data, spawner).await?;
+    let authorizer: Arc<dyn Authorizer> = if serve.open {
+        Arc::new(AllowAll)
+    } else {
+        Arc::new(AllowAuthenticated)
+    };
+    Ok(Registry::with_options(
+        metadata,
+        locations,
+        authorizer,
+        tokio_runtime(spawner.clone()),
+        config.registry.clone(),
+    ))
+}
+
+async fn metadata(
+    config: &Config,
+    data: &Path,
+    spawner: &TokioSpawner,
+) -> Result<Arc<dyn MetadataStore>, Box<dyn Error>> {
+    let store = match &config.database {
+        Some(Database::Postgres { uri }) => SqlMetadata::connect_postgres(uri.reveal(), CONNECTIONS).await?,
+        Some(Database::Sqlite { path }) => open_sqlite(data.join(path), spawner).await?,
+        None => open_sqlite(data.join("quay.db"), spawner).await?,
+        Some(other) => return Err(format!("DB_URI: {other:?} is not supported").into()),
+    };
+    Ok(Arc::new(store))
+}
+
+async fn open_sqlite(path: PathBuf, spawner: &TokioSpawner) -> Result<SqlMetadata, Box<dyn Error>> {
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)
+            .map_err(|error| format!("make {}: {error}", directory.display()))?;
+    }
+    Ok(SqlMetadata::open_sqlite(&path, &*spawner.uncounted()).await?)
+}
+
+async fn locations(
+    config: &Config,
+    data: &Path,
+    spawner: &TokioSpawner,
+) -> Result<Vec<Location>, Box<dyn Error>> {
+    let mut places: Vec<(String, PathBuf)> = Vec::new();
+    for location in &config.storage {
+        match &location.engine {
+            StorageEngine::Local { path } => places.push((location.id.clone(), data.join(path))),
+            other => return Err(format!("the storage engine {other:?} is not supported").into()),
+        }
+    }
+    if places.is_empty() {
+        places.push(("default".to_owned(), data.join("storage")));
+    }
+    let mut locations = Vec::with_capacity(places.len());
+    for (id, path) in places {
+        let blobs = LocalBlobs::open(path, Arc::new(spawner.clone())).await?;
+        locations.push(Location::new(&id, Arc::new(blobs)));
+    }
+    Ok(locations)
+}
+
+/// Who is asked who is calling. Until accounts exist, nobody has a password here: without `--open` every
+/// caller is asked for one, and none is right.
+pub(crate) fn settings(open: bool) -> Settings {
+    if open {
+        Settings::default()
+    } else {
+        Settings::default().with_authenticators(vec![Arc::new(StaticUsers::new("registry"))])
+    }
+}
+
+/// Removes what broken uploads left behind: now, and from time to time.
+pub(crate) fn keep_swept(registry: &Registry, spawner: &TokioSpawner) {
+    let registry = registry.clone();
+    spawner.uncounted().spawn(
+        async move {
+            loop {
+                match registry.sweep(UPLOAD_AGE).await {
+                    Ok(swept) => tracing::debug!(?swept, "swept"),
+                    Err(error) => tracing::warn!("the sweep failed: {}", crate::in_full(&error)),
+                }
+                tokio::time::sleep(SWEEP_INTERVAL).await;
+            }
+        }
+        .boxed(),
+    );
+}
