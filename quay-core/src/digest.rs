@@ -89,6 +89,14 @@ impl Digest {
         hex::encode(self.value.get(..self.algorithm.length()).unwrap_or_default())
     }
 
+    /// A digest that no other sorts before.
+    pub(crate) const fn lowest() -> Self {
+        Self {
+            algorithm: Algorithm::Sha256,
+            value: [0; 64],
+        }
+    }
+
     fn from_value(algorithm: Algorithm, bytes: &[u8]) -> Self {
         let mut value = [0; 64];
         for (target, source) in value.iter_mut().zip(bytes) {

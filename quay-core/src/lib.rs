@@ -9,6 +9,7 @@ mod digest;
 mod error;
 pub mod manifest;
 mod media_type;
+pub mod memory;
 pub mod metadata;
 mod name;
 mod range;
@@ -25,3 +26,5 @@ pub use metadata::MetadataStore;
 pub use name::{InvalidName, InvalidReference, Namespace, Reference, RepositoryName, Tag};
 pub use range::{ByteRange, ResolvedRange};
 pub use registry::Registry;
+#[cfg(feature = "testing")]
+pub mod testing;

@@ -35,7 +35,10 @@ pub(super) async fn sqlite(connection: &mut sqlx::SqliteConnection) -> Result<()
         "registry",
         include_str!("../../migrations/sqlite/0001_registry.sql"),
     )];
-    migrator(&texts).run(connection).await.map_err(failed)
+    migrator(&texts)
+        .run_direct(None, connection, false)
+        .await
+        .map_err(failed)
 }
 
 #[cfg(feature = "postgres")]
@@ -45,5 +48,13 @@ pub(super) async fn postgres(pool: &sqlx::PgPool) -> Result<(), StoreError> {
         "registry",
         include_str!("../../migrations/postgres/0001_registry.sql"),
     )];
-    migrator(&texts).run(pool).await.map_err(failed)
+    let mut connection = pool
+        .acquire()
+        .await
+        .map_err(|error| super::db::failed("connect", error))?;
+    let connection: &mut sqlx::PgConnection = &mut connection;
+    migrator(&texts)
+        .run_direct(None, connection, false)
+        .await
+        .map_err(failed)
 }

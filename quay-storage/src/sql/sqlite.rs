@@ -79,10 +79,16 @@ impl Sqlite {
             .busy_timeout(Duration::from_secs(10))
             .pragma("mmap_size", "268435456")
             .disable_statement_logging();
-        let mut connection = options
-            .connect()
+        // By way of a pool, whose future owns what it needs.
+        let mut connection = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options.clone())
             .await
-            .map_err(|error| failed(&format!("open {}", path.display()), error))?;
+            .map_err(|error| failed(&format!("open {}", path.display()), error))?
+            .acquire()
+            .await
+            .map_err(|error| failed("open the writer", error))?
+            .detach();
         super::migrate::sqlite(&mut connection).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)

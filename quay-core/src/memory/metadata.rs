@@ -1,0 +1,282 @@
+//! Rows in memory.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::lock::Mutex;
+use rpds::RedBlackTreeMapSync as Map;
+
+use super::unit::MemoryUnit;
+use crate::blob_store::UploadState;
+use crate::digest::Digest;
+use crate::error::StoreError;
+use crate::media_type::MediaType;
+use crate::metadata::{
+    BlobRecord, Edge, Lookup, ManifestRecord, MetadataStore, NewManifest, NewUpload, PageRequest, Referrer,
+    RepositoryId, RepositoryRecord, UnitOfWork, UploadRecord,
+};
+use crate::name::{Reference, RepositoryName, Tag};
+use crate::runtime::Timestamp;
+
+/// A [`MetadataStore`] that forgets everything when it is dropped. Clones share their content.
+///
+/// Its maps are persistent, so that a unit of work has a copy of its own for nothing and a commit is one
+/// assignment.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryMetadata {
+    committed: Arc<RwLock<State>>,
+    /// Held by the one unit of work that is open.
+    writer: Arc<Mutex<()>>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct ManifestRow {
+    pub(super) id: i64,
+    pub(super) manifest: Arc<NewManifest>,
+    pub(super) edges: Arc<Vec<Edge>>,
+    pub(super) live: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct TagRow {
+    pub(super) id: i64,
+    pub(super) manifest: i64,
+    pub(super) start: Timestamp,
+    pub(super) end: Option<Timestamp>,
+    pub(super) live: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct UploadRow {
+    pub(super) upload: Arc<NewUpload>,
+    pub(super) offset: u64,
+    pub(super) hash_state: Bytes,
+    pub(super) store_state: UploadState,
+    pub(super) version: i64,
+    pub(super) claimed_until: Timestamp,
+    pub(super) updated: Timestamp,
+}
+
+impl UploadRow {
+    pub(super) fn record(&self) -> UploadRecord {
+        let mut upload = (*self.upload).clone();
+        upload.store_state = self.store_state.clone();
+        UploadRecord::new(
+            upload,
+            self.offset,
+            self.hash_state.clone(),
+            self.version,
+            self.updated,
+        )
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct OutboxEntry {
+    pub(super) kind: String,
+    pub(super) payload: String,
+    pub(super) due: Timestamp,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct State {
+    pub(super) last_id: i64,
+    pub(super) repositories: Map<String, Arc<RepositoryRecord>>,
+    pub(super) manifests: Map<(RepositoryId, Digest), ManifestRow>,
+    pub(super) manifest_digests: Map<i64, (RepositoryId, Digest)>,
+    /// Manifests by subject: repository, subject, digest.
+    pub(super) subjects: Map<(RepositoryId, Digest, Digest), ()>,
+    /// Manifests by what they name: repository, what, the manifest's digest.
+    pub(super) named: Map<(RepositoryId, Digest, Digest), ()>,
+    /// History by repository, name and row.
+    pub(super) tags: Map<(RepositoryId, Tag, i64), TagRow>,
+    /// The live row of a name.
+    pub(super) live_tags: Map<(RepositoryId, Tag), i64>,
+    pub(super) tags_by_manifest: Map<(i64, Tag), ()>,
+    pub(super) blobs: Map<Digest, Arc<BlobRecord>>,
+    /// Links with their leases.
+    pub(super) links: Map<(RepositoryId, Digest), Option<Timestamp>>,
+    pub(super) holders: Map<(Digest, RepositoryId), ()>,
+    pub(super) uploads: Map<String, UploadRow>,
+    pub(super) outbox: Map<i64, OutboxEntry>,
+}
+
+impl State {
+    pub(super) fn repository(&self, name: &RepositoryName) -> Option<&Arc<RepositoryRecord>> {
+        self.repositories.get(name.path())
+    }
+
+    pub(super) fn manifest_by_id(&self, id: i64) -> Option<&ManifestRow> {
+        self.manifests.get(self.manifest_digests.get(&id)?)
+    }
+
+    /// The live row of a tag that has not run out.
+    pub(super) fn live_tag(&self, repository: RepositoryId, name: &Tag, now: Timestamp) -> Option<&TagRow> {
+        let id = *self.live_tags.get(&(repository, name.clone()))?;
+        self.tags
+            .get(&(repository, name.clone(), id))
+            .filter(|row| row.end.is_none_or(|end| end > now))
+    }
+}
+
+impl MemoryMetadata {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn state(&self) -> State {
+        self.committed
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn lookup<T>(
+        &self,
+        name: &RepositoryName,
+        find: impl FnOnce(&State, RepositoryId) -> Option<T>,
+    ) -> Lookup<T> {
+        let state = self.state();
+        match state.repository(name) {
+            None => Lookup::no_repository(),
+            Some(record) => Lookup::in_repository(Arc::clone(record), find(&state, record.id)),
+        }
+    }
+}
+
+/// The smallest tag in byte order.
+fn first_tag() -> Option<Tag> {
+    Tag::new("0").ok()
+}
+
+#[async_trait]
+impl MetadataStore for MemoryMetadata {
+    fn is_sole_writer(&self) -> bool {
+        true
+    }
+
+    async fn repository(&self, name: &RepositoryName) -> Result<Option<Arc<RepositoryRecord>>, StoreError> {
+        Ok(self.state().repository(name).cloned())
+    }
+
+    async fn manifest(
+        &self,
+        name: &RepositoryName,
+        reference: &Reference,
+        now: Timestamp,
+    ) -> Result<Lookup<ManifestRecord>, StoreError> {
+        Ok(self.lookup(name, |state, repository| {
+            let row = match reference {
+                Reference::Digest(digest) => state.manifests.get(&(repository, *digest)),
+                Reference::Tag(tag) => state
+                    .live_tag(repository, tag, now)
+                    .and_then(|row| state.manifest_by_id(row.manifest)),
+            };
+            row.filter(|row| row.live).map(|row| {
+                let manifest = &row.manifest;
+                ManifestRecord::new(
+                    manifest.digest,
+                    manifest.media_type.clone(),
+                    manifest.bytes.clone(),
+                )
+            })
+        }))
+    }
+
+    async fn blob(&self, name: &RepositoryName, digest: &Digest) -> Result<Lookup<BlobRecord>, StoreError> {
+        Ok(self.lookup(name, |state, repository| {
+            state.links.get(&(repository, *digest))?;
+            state.blobs.get(digest).map(|blob| (**blob).clone())
+        }))
+    }
+
+    async fn tags(
+        &self,
+        name: &RepositoryName,
+        page: &PageRequest<Tag>,
+        now: Timestamp,
+    ) -> Result<Lookup<Vec<Tag>>, StoreError> {
+        Ok(self.lookup(name, |state, repository| {
+            let start = page.after.clone().or_else(first_tag)?;
+            let tags = state
+                .live_tags
+                .range((repository, start)..)
+                .map(|(key, _)| key)
+                .take_while(|(of, _)| *of == repository)
+                .filter(|(_, tag)| page.after.as_ref() != Some(tag))
+                .filter(|(_, tag)| state.live_tag(repository, tag, now).is_some())
+                .take(page.limit)
+                .map(|(_, tag)| tag.clone())
+                .collect();
+            Some(tags)
+        }))
+    }
+
+    async fn repositories(
+        &self,
+        page: &PageRequest<String>,
+    ) -> Result<Vec<Arc<RepositoryRecord>>, StoreError> {
+        let state = self.state();
+        let after = page.after.clone().unwrap_or_default();
+        Ok(state
+            .repositories
+            .range(after.clone()..)
+            .filter(|(path, _)| **path != after)
+            .take(page.limit)
+            .map(|(_, record)| Arc::clone(record))
+            .collect())
+    }
+
+    async fn referrers(
+        &self,
+        name: &RepositoryName,
+        subject: &Digest,
+        artifact_type: Option<&MediaType>,
+        page: &PageRequest<Digest>,
+    ) -> Result<Lookup<Vec<Referrer>>, StoreError> {
+        Ok(self.lookup(name, |state, repository| {
+            let rows = state
+                .subjects
+                .range((repository, *subject, page.after.unwrap_or_else(Digest::lowest))..)
+                .map(|(key, ())| key)
+                .take_while(|(of, about, _)| (*of, *about) == (repository, *subject))
+                .filter(|(_, _, digest)| page.after.is_none_or(|after| *digest > after));
+            let referrers = rows
+                .filter_map(|(_, _, digest)| state.manifests.get(&(repository, *digest)))
+                .filter(|row| row.live)
+                .filter(|row| {
+                    artifact_type
+                        .is_none_or(|wanted| row.manifest.artifact_type.as_deref() == Some(wanted.as_str()))
+                })
+                .take(page.limit)
+                .map(|row| {
+                    let manifest = &row.manifest;
+                    Referrer::new(
+                        manifest.digest,
+                        manifest.media_type.clone(),
+                        manifest.bytes.len() as u64,
+                        manifest.artifact_type.clone(),
+                        manifest.annotations.clone(),
+                    )
+                })
+                .collect();
+            Some(referrers)
+        }))
+    }
+
+    async fn upload(&self, id: &str) -> Result<Option<UploadRecord>, StoreError> {
+        Ok(self.state().uploads.get(id).map(UploadRow::record))
+    }
+
+    async fn begin(&self) -> Result<Box<dyn UnitOfWork>, StoreError> {
+        let turn = Arc::clone(&self.writer).lock_owned().await;
+        Ok(Box::new(MemoryUnit::new(
+            self.state(),
+            Arc::clone(&self.committed),
+            turn,
+        )))
+    }
+}

@@ -1,0 +1,9 @@
+//! Every port in memory: for tests, for registries that need not outlive their process, and as the
+//! shortest reading of what the ports mean.
+
+mod blobs;
+mod metadata;
+mod unit;
+
+pub use blobs::MemoryBlobs;
+pub use metadata::MemoryMetadata;

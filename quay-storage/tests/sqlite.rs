@@ -1,0 +1,132 @@
+//! The suite on SQLite, and what is particular to it.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::FutureExt;
+use quay_core::metadata::Visibility;
+use quay_core::runtime::Timestamp;
+use quay_core::testing::{Instance, metadata};
+use quay_core::{MetadataStore, RepositoryName, StoreErrorKind};
+use quay_storage::SqlMetadata;
+use support::TestSpawner;
+use tempfile::TempDir;
+
+async fn open(directory: &Path) -> Result<SqlMetadata, quay_core::StoreError> {
+    SqlMetadata::open_sqlite(&directory.join("quay.db"), &TestSpawner::current()).await
+}
+
+struct InFile {
+    directory: TempDir,
+    store: Option<Arc<SqlMetadata>>,
+}
+
+impl InFile {
+    async fn new() -> Self {
+        let directory = TempDir::new().unwrap();
+        let store = open(directory.path()).await.unwrap();
+        Self {
+            directory,
+            store: Some(Arc::new(store)),
+        }
+    }
+}
+
+#[async_trait]
+impl Instance<dyn MetadataStore> for InFile {
+    fn store(&self) -> Arc<dyn MetadataStore> {
+        self.store.clone().unwrap()
+    }
+
+    async fn reopen(&mut self) -> Option<Arc<dyn MetadataStore>> {
+        // The lock goes with the last handle.
+        self.store = None;
+        self.store = Some(Arc::new(open(self.directory.path()).await.unwrap()));
+        Some(self.store())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_suite_passes() {
+    let report = metadata::run(&|| {
+        async { Box::new(InFile::new().await) as Box<dyn Instance<dyn MetadataStore>> }.boxed()
+    })
+    .await;
+    report.assert_passed();
+    assert_eq!(report.not_applicable, []);
+}
+
+#[tokio::test]
+async fn a_second_process_is_refused_with_a_reason() {
+    let file = InFile::new().await;
+    let error = open(file.directory.path()).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    assert!(error.to_string().contains("in use by another process"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_writers_share_commits_and_lose_nothing() {
+    let file = InFile::new().await;
+    let store = file.store();
+    let writers = (0..200).map(|index| {
+        let store = Arc::clone(&store);
+        tokio::task::spawn(async move {
+            let name = RepositoryName::from_path(&format!("org/r{index}")).unwrap();
+            let mut unit = store.begin().await.unwrap();
+            let now = Timestamp::from_millis(1);
+            unit.repositories()
+                .ensure(&name, Visibility::Private, now)
+                .await
+                .unwrap();
+            if index % 10 == 9 {
+                // Gone in the middle: leaves the others alone.
+                drop(unit);
+                return None;
+            }
+            unit.commit().await.unwrap();
+            Some(name)
+        })
+    });
+    let written = futures::future::join_all(writers).await;
+    for (index, name) in written.into_iter().enumerate() {
+        match name.unwrap() {
+            Some(name) => assert!(store.repository(&name).await.unwrap().is_some(), "{name}"),
+            None => {
+                let name = RepositoryName::from_path(&format!("org/r{index}")).unwrap();
+                assert!(store.repository(&name).await.unwrap().is_none(), "{name}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_unit_of_work_does_not_hold_up_others() {
+    let file = InFile::new().await;
+    let store = file.store();
+    let name = RepositoryName::from_path("a/b").unwrap();
+    for _ in 0..20 {
+        let mut unit = store.begin().await.unwrap();
+        let ensure = async {
+            let now = Timestamp::from_millis(1);
+            unit.repositories()
+                .ensure(&name, Visibility::Private, now)
+                .await
+                .unwrap();
+            unit.commit().await.unwrap();
+        };
+        // Polled once and dropped, wherever that is.
+        let _ = ensure.now_or_never();
+    }
+    let mut unit = store.begin().await.unwrap();
+    let now = Timestamp::from_millis(2);
+    unit.repositories()
+        .ensure(&name, Visibility::Private, now)
+        .await
+        .unwrap();
+    unit.commit().await.unwrap();
+    assert!(store.repository(&name).await.unwrap().is_some());
+}
