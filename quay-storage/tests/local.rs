@@ -41,9 +41,9 @@ impl OnDisk {
             for entry in std::fs::read_dir(directory).unwrap() {
                 let path = entry.unwrap().path();
                 if path.is_dir() {
-                    left.push(path)
+                    left.push(path);
                 } else {
-                    found.push(path)
+                    found.push(path);
                 }
             }
         }
@@ -55,12 +55,12 @@ impl OnDisk {
 #[async_trait]
 impl Instance<dyn BlobStore> for OnDisk {
     fn store(&self) -> Arc<dyn BlobStore> {
-        self.store.clone()
+        Arc::<LocalBlobs>::clone(&self.store)
     }
 
     async fn reopen(&mut self) -> Option<Arc<dyn BlobStore>> {
         self.store = open(self.directory.path()).await;
-        Some(self.store.clone())
+        Some(self.store())
     }
 }
 

@@ -99,12 +99,12 @@ async fn connect(uri: &str) -> Arc<SqlMetadata> {
 #[async_trait]
 impl Instance<dyn MetadataStore> for Database {
     fn store(&self) -> Arc<dyn MetadataStore> {
-        self.store.clone()
+        Arc::<SqlMetadata>::clone(&self.store)
     }
 
     async fn reopen(&mut self) -> Option<Arc<dyn MetadataStore>> {
         self.store = connect(&self.uri).await;
-        Some(self.store.clone())
+        Some(self.store())
     }
 }
 
