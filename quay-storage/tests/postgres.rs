@@ -1,5 +1,5 @@
 //! The suite on a PostgreSQL server that this test starts.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::net::TcpListener;
 use std::path::PathBuf;

@@ -1,11 +1,9 @@
 //! The service on real connections: hyper with HTTP/1.1 and HTTP/2, inside axum, with clients that stop.
-#![expect(clippy::unwrap_used, reason = "tests")]
-
-mod support;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::support::{Api, sha256};
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -14,7 +12,6 @@ use hyper_util::rt::TokioExecutor;
 use quay_core::auth::AllowAll;
 use quay_core::registry::Options;
 use quay_http::{RegistryService, Server, Settings, Timeouts};
-use support::{Api, sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -120,7 +117,7 @@ fn short() -> Timeouts {
 
 #[tokio::test]
 async fn a_client_that_stops_sending_is_let_go_and_can_resume() {
-    let registry = support::registry(Options::default(), std::sync::Arc::new(AllowAll));
+    let registry = crate::support::registry(Options::default(), std::sync::Arc::new(AllowAll));
     let settings = Settings::default().with_body_idle(Duration::from_millis(200));
     let api = Api(RegistryService::new(registry, settings));
     let upload = api.begin("org/app").await;

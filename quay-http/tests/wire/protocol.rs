@@ -1,15 +1,12 @@
 //! The protocol, request by request, through the service in memory.
-#![expect(clippy::unwrap_used, reason = "tests")]
-
-mod support;
 
 use std::sync::Arc;
 
+use crate::support::{Api, OCI, image, sha256};
 use http::Method;
 use quay_auth::StaticUsers;
 use quay_core::registry::Options;
 use quay_http::Settings;
-use support::{Api, OCI, image, sha256};
 
 const NAME: &str = "org/app";
 

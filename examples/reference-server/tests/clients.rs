@@ -1,0 +1,337 @@
+//! Clients as people use them, against the server as people start it. Each must be on the path; none is
+//! skipped.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests")]
+
+mod support;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use support::{Server, command};
+use tempfile::TempDir;
+
+fn run(directory: &Path, program: &str, arguments: &[&str]) -> Output {
+    let output = Command::new(program)
+        .args(arguments)
+        .current_dir(directory)
+        .env("HOME", directory)
+        .env("XDG_RUNTIME_DIR", directory)
+        .output()
+        .unwrap_or_else(|error| panic!("{program} cannot be run: {error}"));
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?} failed:\n{}\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A working directory with an image of one real layer in an OCI layout.
+fn with_image() -> TempDir {
+    let directory = TempDir::new().unwrap();
+    let root = directory.path();
+    run(root, "umoci", &["init", "--layout", "image"]);
+    run(root, "umoci", &["new", "--image", "image:v1"]);
+    run(root, "umoci", &["unpack", "--image", "image:v1", "bundle"]);
+    std::fs::write(root.join("bundle/rootfs/hello.txt"), vec![b'x'; 3_000_000]).unwrap();
+    run(root, "umoci", &["repack", "--image", "image:v1", "bundle"]);
+    directory
+}
+
+struct Setup {
+    server: Server,
+    work: TempDir,
+    _data: TempDir,
+}
+
+impl Setup {
+    fn new(work: TempDir) -> Self {
+        let data = TempDir::new().unwrap();
+        Self {
+            server: Server::open(data.path()),
+            work,
+            _data: data,
+        }
+    }
+
+    fn path(&self) -> &Path {
+        self.work.path()
+    }
+
+    fn reference(&self, rest: &str) -> String {
+        format!("{}/{rest}", self.server.address)
+    }
+}
+
+#[test]
+fn skopeo_copies_there_and_back() {
+    let setup = Setup::new(with_image());
+    let there = format!("docker://{}", setup.reference("org/app:v1"));
+    let copy = ["--insecure-policy", "copy", "--all"];
+    for format in ["oci", "v2s2"] {
+        let there = format!("{there}-{format}");
+        let push = [
+            &copy[..],
+            &[
+                "--format",
+                format,
+                "--dest-tls-verify=false",
+                "oci:image:v1",
+                &there,
+            ],
+        ]
+        .concat();
+        run(setup.path(), "skopeo", &push);
+        let back = format!("oci:back-{format}:v1");
+        let pull = [&copy[..], &["--src-tls-verify=false", &there, &back]].concat();
+        run(setup.path(), "skopeo", &pull);
+        run(
+            setup.path(),
+            "umoci",
+            &[
+                "unpack",
+                "--image",
+                &format!("back-{format}:v1"),
+                &format!("seen-{format}"),
+            ],
+        );
+        let hello = std::fs::read(setup.path().join(format!("seen-{format}/rootfs/hello.txt"))).unwrap();
+        assert_eq!(hello.len(), 3_000_000);
+    }
+    let repository = format!("docker://{}", setup.reference("org/app"));
+    let tags = run(
+        setup.path(),
+        "skopeo",
+        &["list-tags", "--tls-verify=false", &repository],
+    );
+    assert!(text(&tags).contains("v1-oci") && text(&tags).contains("v1-v2s2"));
+    let gone = format!("{there}-oci");
+    run(setup.path(), "skopeo", &["delete", "--tls-verify=false", &gone]);
+}
+
+#[test]
+fn buildah_and_podman_push_and_pull() {
+    let setup = Setup::new(with_image());
+    let root = setup.path().join("containers");
+    let runroot = setup.path().join("run");
+    let store = [
+        "--storage-driver",
+        "vfs",
+        "--root",
+        root.to_str().unwrap(),
+        "--runroot",
+        runroot.to_str().unwrap(),
+    ];
+    let policy = setup.path().join("policy.json");
+    std::fs::write(&policy, r#"{"default":[{"type":"insecureAcceptAnything"}]}"#).unwrap();
+    let policy = ["--signature-policy", policy.to_str().unwrap()];
+    let reference = setup.reference("org/podman:v1");
+    let call = |program: &str, before: &[&str], after: &[&str]| {
+        let arguments = [&store[..], before, &policy, &["--tls-verify=false"], after].concat();
+        run(setup.path(), program, &arguments)
+    };
+    run(
+        setup.path(),
+        "buildah",
+        &[&store[..], &["pull"], &policy, &["oci:image:v1"]].concat(),
+    );
+    let images = run(setup.path(), "buildah", &[&store[..], &["images", "-q"]].concat());
+    let id = text(&images).trim().to_owned();
+    call("buildah", &["push"], &[&id, &format!("docker://{reference}")]);
+    run(
+        setup.path(),
+        "buildah",
+        &[&store[..], &["rmi", "-f", &id]].concat(),
+    );
+    call("podman", &["pull"], &[&reference]);
+    let again = setup.reference("org/podman:v2");
+    call("podman", &["push"], &[&reference, &again]);
+    assert_eq!(setup.server.get("/v2/org/podman/manifests/v2").status, 200);
+}
+
+#[test]
+fn oras_pushes_attaches_and_discovers() {
+    let setup = Setup::new(TempDir::new().unwrap());
+    std::fs::write(setup.path().join("hello.txt"), "hello").unwrap();
+    std::fs::write(setup.path().join("sbom.json"), "{}").unwrap();
+    let reference = setup.reference("org/artifact:v1");
+    let kind = "application/vnd.example";
+    run(
+        setup.path(),
+        "oras",
+        &[
+            "push",
+            "--plain-http",
+            "--artifact-type",
+            kind,
+            &reference,
+            "hello.txt:text/plain",
+        ],
+    );
+    run(
+        setup.path(),
+        "oras",
+        &[
+            "attach",
+            "--plain-http",
+            "--artifact-type",
+            "application/sbom",
+            &reference,
+            "sbom.json:application/json",
+        ],
+    );
+    let found = run(
+        setup.path(),
+        "oras",
+        &["discover", "--plain-http", "--format", "json", &reference],
+    );
+    assert!(text(&found).contains("application/sbom"), "{}", text(&found));
+    run(
+        setup.path(),
+        "oras",
+        &["pull", "--plain-http", "-o", "back", &reference],
+    );
+    assert_eq!(
+        std::fs::read(setup.path().join("back/hello.txt")).unwrap(),
+        b"hello"
+    );
+    let copy = setup.reference("org/copy:v1");
+    run(
+        setup.path(),
+        "oras",
+        &[
+            "cp",
+            "-r",
+            "--from-plain-http",
+            "--to-plain-http",
+            &reference,
+            &copy,
+        ],
+    );
+    let tags = run(
+        setup.path(),
+        "oras",
+        &["repo", "tags", "--plain-http", &setup.reference("org/copy")],
+    );
+    assert_eq!(text(&tags).lines().next(), Some("v1"));
+}
+
+#[test]
+fn crane_and_regctl_copy_list_and_delete() {
+    let setup = Setup::new(with_image());
+    let reference = setup.reference("org/crane:v1");
+    let there = format!("docker://{reference}");
+    let push = [
+        "--insecure-policy",
+        "copy",
+        "--dest-tls-verify=false",
+        "oci:image:v1",
+        &there,
+    ];
+    run(setup.path(), "skopeo", &push);
+    let copy = setup.reference("org/crane-copy:v2");
+    run(setup.path(), "crane", &["copy", "--insecure", &reference, &copy]);
+    run(
+        setup.path(),
+        "crane",
+        &["validate", "--insecure", "--remote", &copy],
+    );
+    let catalog = run(
+        setup.path(),
+        "crane",
+        &["catalog", "--insecure", &setup.server.address],
+    );
+    assert!(text(&catalog).contains("org/crane-copy"), "{}", text(&catalog));
+    run(
+        setup.path(),
+        "regctl",
+        &["registry", "set", "--tls", "disabled", &setup.server.address],
+    );
+    let third = setup.reference("org/regctl:v3");
+    run(setup.path(), "regctl", &["image", "copy", &copy, &third]);
+    let tags = run(
+        setup.path(),
+        "regctl",
+        &["tag", "ls", &setup.reference("org/regctl")],
+    );
+    assert_eq!(text(&tags).trim(), "v3");
+    run(setup.path(), "regctl", &["tag", "delete", &third]);
+    assert_eq!(setup.server.get("/v2/org/regctl/manifests/v3").status, 404);
+}
+
+#[test]
+fn helm_pushes_and_pulls_a_chart() {
+    let setup = Setup::new(TempDir::new().unwrap());
+    run(setup.path(), "helm", &["create", "chart"]);
+    run(setup.path(), "helm", &["package", "chart"]);
+    let repository = format!("oci://{}", setup.reference("charts"));
+    run(
+        setup.path(),
+        "helm",
+        &["push", "--plain-http", "chart-0.1.0.tgz", &repository],
+    );
+    std::fs::remove_file(setup.path().join("chart-0.1.0.tgz")).unwrap();
+    let chart = format!("{repository}/chart");
+    run(
+        setup.path(),
+        "helm",
+        &["pull", "--plain-http", &chart, "--version", "0.1.0"],
+    );
+    assert!(setup.path().join("chart-0.1.0.tgz").is_file());
+}
+
+/// Runs the OCI conformance tool with everything on and reads its verdict.
+fn conformance(server: &Server, version: &str, sparse: bool) {
+    let work = TempDir::new().unwrap();
+    let output = Command::new("conformance")
+        .current_dir(work.path())
+        .env("OCI_REGISTRY", &server.address)
+        .env("OCI_TLS", "disabled")
+        .env("OCI_VERSION", version)
+        .env("OCI_REPO1", "conformance/one")
+        .env("OCI_REPO2", "conformance/two")
+        .env("OCI_DATA_SPARSE", if sparse { "true" } else { "false" })
+        .env("OCI_RESULTS_DIR", work.path().join("results"))
+        .output()
+        .unwrap_or_else(|error| panic!("the conformance tool cannot be run: {error}"));
+    let report = text(&output);
+    let total = |name: &str| -> u64 {
+        let line = report
+            .lines()
+            .find(|line| line.trim_start().starts_with(&format!("{name}..")))
+            .unwrap_or_else(|| panic!("no count of {name}:\n{report}"));
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    let counts = ["Pass", "FAIL", "Error", "Skip"].map(total);
+    println!("conformance {version} sparse={sparse}: pass, fail, error, skip = {counts:?}");
+    assert!(output.status.success(), "{report}");
+    assert!(
+        counts[0] > 700 && counts[1..] == [0, 0, 0],
+        "{counts:?}\n{report}"
+    );
+}
+
+#[test]
+fn the_oci_conformance_tool_finds_nothing() {
+    for version in ["1.1", "dev"] {
+        let data = TempDir::new().unwrap();
+        conformance(&Server::open(data.path()), version, false);
+    }
+}
+
+#[test]
+fn the_oci_conformance_tool_finds_nothing_with_sparse_manifests() {
+    let data = TempDir::new().unwrap();
+    let config = TempDir::new().unwrap();
+    std::fs::write(config.path().join("config.yaml"), "FEATURE_SPARSE_INDEX: true\n").unwrap();
+    let arguments = ["--open", "--config", config.path().to_str().unwrap()];
+    let server = Server::start(command(data.path(), &arguments));
+    for version in ["1.1", "dev"] {
+        conformance(&server, version, true);
+    }
+}

@@ -1,0 +1,6 @@
+//! The wire, as clients see it.
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
+
+mod protocol;
+mod servers;
+mod support;
