@@ -97,6 +97,7 @@ impl Authenticator for StaticUsers {
                 Authentication::Proven {
                     principal: Principal::User(username.into()),
                     kind: CredentialKind::Password,
+                    credential_id: None,
                 }
             }
             Credentials::Basic { .. } => Authentication::Denied("invalid username or password"),

@@ -1,6 +1,7 @@
 //! The two questions: who is this, and may they?
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -49,6 +50,8 @@ pub enum Authentication {
         principal: Principal,
         /// By what kind of credential.
         kind: CredentialKind,
+        /// Which one of that kind, such as a token's uuid; never the secret.
+        credential_id: Option<Arc<str>>,
     },
     /// These credentials are not this authenticator's business; ask the next.
     NotMine,

@@ -8,10 +8,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
-use crate::digest::Digest;
+use crate::digest::{Digest, Hasher};
 use crate::error::{BodyError, StoreError};
+use crate::hashing::Hashing;
 use crate::range::ResolvedRange;
-use crate::runtime::Timestamp;
+use crate::runtime::{Spawner, Timestamp};
 
 /// A body on its way in.
 pub type ByteStream = BoxStream<'static, Result<Bytes, BodyError>>;
@@ -140,6 +141,24 @@ impl Appended {
             written,
             interrupted,
         }
+    }
+}
+
+/// What [`BlobStore::append_hashed`] did.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Hashed {
+    /// What was stored.
+    pub appended: Appended,
+    /// The hasher, having seen exactly the bytes that were stored.
+    pub hasher: Hasher,
+}
+
+impl Hashed {
+    /// What was stored, and the hasher behind it.
+    #[must_use]
+    pub const fn new(appended: Appended, hasher: Hasher) -> Self {
+        Self { appended, hasher }
     }
 }
 
@@ -292,6 +311,28 @@ pub trait BlobStore: Debug + Send + Sync + 'static {
         options: Append,
     ) -> Result<Appended, StoreError>;
 
+    /// As [`append`](Self::append), and hashes what is stored.
+    ///
+    /// Provided: the stream is hashed on its way to `append`, in batches on `spawner`'s threads. A store
+    /// that moves the bytes on threads of its own may hash them there, which saves handing them over
+    /// twice. Guarantees, cancellation and cost: those of `append`; besides, when it returns `Ok`, the
+    /// hasher has seen the `written` bytes and nothing else.
+    ///
+    /// # Errors
+    /// The store's; [`Corrupt`](crate::StoreErrorKind::Corrupt) when `append` took fewer bytes than it
+    /// was sent.
+    async fn append_hashed(
+        &self,
+        state: &UploadState,
+        data: ByteStream,
+        options: Append,
+        hasher: Hasher,
+        spawner: &Arc<dyn Spawner>,
+    ) -> Result<Hashed, StoreError> {
+        let hashing = Hashing::new(data, hasher, spawner);
+        hashing.append_to(|data| self.append(state, data, options)).await
+    }
+
     /// Reads back the first `length` bytes that an upload holds.
     ///
     /// # Errors
@@ -399,12 +440,18 @@ pub trait BlobInventory: Debug + Send + Sync {
         limit: usize,
     ) -> Result<Vec<StagedUpload>, StoreError>;
 
-    /// Removes an object that `commit` published from exactly this upload, unless another upload has
-    /// replaced it since.
+    /// One upload by its id, as it is now; `None` when the store holds nothing of it.
     ///
     /// # Errors
     /// The store's.
-    async fn unpublish(&self, state: &UploadState, digest: &Digest) -> Result<(), StoreError>;
+    async fn staged_upload(&self, id: &str) -> Result<Option<StagedUpload>, StoreError>;
+
+    /// Removes an object that `commit` published from exactly this upload, unless another upload has
+    /// replaced it since. `false` when there was none to remove.
+    ///
+    /// # Errors
+    /// The store's.
+    async fn unpublish(&self, state: &UploadState, digest: &Digest) -> Result<bool, StoreError>;
 }
 
 #[async_trait]
@@ -420,6 +467,19 @@ impl<T: BlobStore + ?Sized> BlobStore for Arc<T> {
         options: Append,
     ) -> Result<Appended, StoreError> {
         (**self).append(state, data, options).await
+    }
+
+    async fn append_hashed(
+        &self,
+        state: &UploadState,
+        data: ByteStream,
+        options: Append,
+        hasher: Hasher,
+        spawner: &Arc<dyn Spawner>,
+    ) -> Result<Hashed, StoreError> {
+        (**self)
+            .append_hashed(state, data, options, hasher, spawner)
+            .await
     }
 
     async fn staged(&self, state: &UploadState, length: u64) -> Result<BlobBody, StoreError> {

@@ -86,6 +86,9 @@ pub enum BodyError {
     /// No byte came for too long.
     #[error("no byte of the body arrived for too long")]
     TimedOut,
+    /// The body goes on past what was announced.
+    #[error("the body is longer than announced")]
+    Excess,
     /// The body goes on past the limit.
     #[error("the body is larger than the limit of {limit} bytes")]
     TooLarge {
@@ -326,9 +329,24 @@ impl ErrorKind {
 ///
 /// `Display` is for the operator. [`Error::public_message`] and [`Error::detail`] are for the client
 /// and name nothing that the client did not send or may not know.
-#[derive(Debug, thiserror::Error)]
-#[error("{}", .0.message)]
+#[derive(Debug)]
 pub struct Error(Box<Inner>);
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        // The store's own text is this error's; what lies behind it is not.
+        self.0
+            .source
+            .as_ref()
+            .and_then(|source| std::error::Error::source(source))
+    }
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -469,7 +487,7 @@ impl From<InvalidDigest> for Error {
 impl From<BodyError> for Error {
     fn from(error: BodyError) -> Self {
         let kind = match error {
-            BodyError::Truncated => ErrorKind::UploadInvalid,
+            BodyError::Truncated | BodyError::Excess => ErrorKind::UploadInvalid,
             BodyError::TimedOut => ErrorKind::BodyTimeout,
             BodyError::TooLarge { .. } => ErrorKind::TooLarge,
         };

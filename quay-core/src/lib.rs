@@ -7,6 +7,7 @@ mod caller;
 pub mod config;
 mod digest;
 mod error;
+mod hashing;
 pub mod manifest;
 mod media_type;
 pub mod memory;

@@ -17,7 +17,7 @@ use tokio::time::Sleep;
 
 use crate::mapped::Mapping;
 
-/// Bytes of a file sent at once: what one slow reader pins.
+/// Bytes sent at once: what one slow reader pins.
 const PIECE: usize = 256 << 10;
 
 /// A request's body: no byte for `idle` ends it.
@@ -89,7 +89,7 @@ impl<B: Body<Data = Bytes>> Stream for Incoming<B> {
 pub struct ResponseBody(Kind);
 
 enum Kind {
-    Full(Option<Bytes>),
+    Full(Bytes),
     File(Mapped),
     Stream {
         pieces: BoxStream<'static, Result<Bytes, StoreError>>,
@@ -113,12 +113,11 @@ impl Debug for ResponseBody {
 
 impl ResponseBody {
     pub(crate) const fn empty() -> Self {
-        Self(Kind::Full(None))
+        Self(Kind::Full(Bytes::new()))
     }
 
     pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
-        let bytes = bytes.into();
-        Self(Kind::Full((!bytes.is_empty()).then_some(bytes)))
+        Self(Kind::Full(bytes.into()))
     }
 
     /// A blob's body, `length` bytes long. A redirect is the caller's business.
@@ -149,6 +148,17 @@ impl ResponseBody {
             length,
             loading: None,
         })))
+    }
+}
+
+impl ResponseBody {
+    /// The mapped file whose bytes this body yields, if it does.
+    #[cfg(feature = "server")]
+    pub(crate) const fn mapping(&self) -> Option<&Mapping> {
+        match &self.0 {
+            Kind::File(mapped) => Some(&mapped.mapping),
+            Kind::Full(_) | Kind::Stream { .. } => None,
+        }
     }
 }
 
@@ -192,7 +202,8 @@ impl Body for ResponseBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let piece = match &mut self.0 {
-            Kind::Full(bytes) => bytes.take().map(Ok),
+            // In pieces, so that a reader who takes none of them is noticed.
+            Kind::Full(bytes) => (!bytes.is_empty()).then(|| Ok(bytes.split_to(bytes.len().min(PIECE)))),
             Kind::File(mapped) => ready!(mapped.poll_piece(context)),
             Kind::Stream { pieces, left } => match ready!(pieces.poll_next_unpin(context)) {
                 Some(Ok(piece)) => {
@@ -208,7 +219,7 @@ impl Body for ResponseBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
-            Kind::Full(bytes) => bytes.is_none(),
+            Kind::Full(bytes) => bytes.is_empty(),
             Kind::File(mapped) => mapped.position >= mapped.length,
             Kind::Stream { left, .. } => *left == 0,
         }
@@ -216,7 +227,7 @@ impl Body for ResponseBody {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(match &self.0 {
-            Kind::Full(bytes) => bytes.as_ref().map_or(0, |bytes| bytes.len() as u64),
+            Kind::Full(bytes) => bytes.len() as u64,
             Kind::File(mapped) => (mapped.length - mapped.position) as u64,
             Kind::Stream { left, .. } => *left,
         })

@@ -49,15 +49,19 @@ fn tags(headers: &HeaderMap, name: &HeaderName, weak: bool) -> Result<Option<Tag
 
 /// The condition that a change of a tag is made under.
 pub(crate) fn condition(headers: &HeaderMap) -> Result<Condition, Error> {
-    // RFC 9110, 13.2.2: If-Match is looked at first.
-    Ok(match tags(headers, &IF_MATCH, false)? {
-        Some(Tags::Any) => Condition::Exists,
-        Some(Tags::Of(digests)) => Condition::Is(digests),
-        None => match tags(headers, &IF_NONE_MATCH, true)? {
-            Some(Tags::Any) => Condition::Absent,
-            Some(Tags::Of(digests)) => Condition::IsNot(digests),
-            None => Condition::None,
-        },
+    let must_match = tags(headers, &IF_MATCH, false)?.map(|tags| match tags {
+        Tags::Any => Condition::Exists,
+        Tags::Of(digests) => Condition::Is(digests),
+    });
+    let must_not_match = tags(headers, &IF_NONE_MATCH, true)?.map(|tags| match tags {
+        Tags::Any => Condition::Absent,
+        Tags::Of(digests) => Condition::IsNot(digests),
+    });
+    Ok(match (must_match, must_not_match) {
+        // RFC 9110, 13.2.2: both count, If-Match first.
+        (Some(first), Some(second)) => Condition::Both(Box::new(first), Box::new(second)),
+        (Some(condition), None) | (None, Some(condition)) => condition,
+        (None, None) => Condition::None,
     })
 }
 

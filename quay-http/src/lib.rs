@@ -2,7 +2,10 @@
 
 mod body;
 mod conditional;
+#[cfg(feature = "server")]
+mod connection;
 mod credentials;
+mod linger;
 #[expect(
     unsafe_code,
     reason = "a read-only mapping and asking whether it is in memory; see the module"
@@ -19,5 +22,5 @@ mod service;
 pub use body::ResponseBody;
 pub use runtime::{TokioSpawner, tokio_runtime};
 #[cfg(feature = "server")]
-pub use server::{Server, Timeouts};
-pub use service::{ClientAddress, RegistryService, Settings};
+pub use server::{RequestBody, Server, Timeouts};
+pub use service::{ClientAddress, RegistryService, RequestId, Settings};

@@ -57,11 +57,20 @@ pub(crate) fn json(status: StatusCode, media_type: &'static str, value: &serde_j
 }
 
 fn error_body(status: StatusCode, code: &str, message: &str, detail: Option<&serde_json::Value>) -> Answer {
+    error_answer(status, &error_entry(code, message, detail))
+}
+
+fn error_entry(code: &str, message: &str, detail: Option<&serde_json::Value>) -> serde_json::Value {
     let empty = serde_json::json!({});
-    let error = serde_json::json!({
-        "errors": [{ "code": code, "message": message, "detail": detail.unwrap_or(&empty) }]
-    });
-    json(status, "application/json", &error)
+    serde_json::json!({ "code": code, "message": message, "detail": detail.unwrap_or(&empty) })
+}
+
+fn error_answer(status: StatusCode, entry: &serde_json::Value) -> Answer {
+    json(
+        status,
+        "application/json",
+        &serde_json::json!({ "errors": [entry] }),
+    )
 }
 
 /// The answer to a failed operation. The log is told more than the client.
@@ -70,12 +79,12 @@ pub(crate) fn failure(error: &Error, challenge: Option<&str>) -> Answer {
     if status.is_server_error() {
         tracing::error!(%error, source = ?error.store_error(), "request failed");
     }
-    let mut response = error_body(
-        status,
-        error.code().as_str(),
-        error.public_message(),
-        error.detail(),
-    );
+    let mut entry = error_entry(error.code().as_str(), error.public_message(), error.detail());
+    if error.kind() == ErrorKind::ReadOnly {
+        // registry-protocol, section 5.
+        entry["is_readonly"] = serde_json::Value::Bool(true);
+    }
+    let mut response = error_answer(status, &entry);
     if error.kind() == ErrorKind::Unauthorized {
         response = response.with_static(API_VERSION, "registry/2.0");
         if let Some(challenge) = challenge {

@@ -72,7 +72,7 @@ impl Route {
             Self::Base | Self::Catalog | Self::Tags { .. } | Self::Referrers { .. } => "GET, HEAD",
             Self::Manifest { .. } => "GET, HEAD, PUT, DELETE",
             Self::Uploads { .. } => "POST",
-            Self::Upload { .. } => "GET, PATCH, PUT, DELETE",
+            Self::Upload { .. } => "GET, HEAD, PATCH, PUT, DELETE",
             Self::Blob { .. } => "GET, HEAD, DELETE",
         }
     }

@@ -1,20 +1,34 @@
 //! A service on plain hyper: HTTP/1.1 and HTTP/2 on one port, with time limits and an orderly end.
 
+use std::convert::Infallible;
 use std::io;
+use std::net::TcpListener;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::Sleep;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tower_service::Service;
 
 use crate::body::ResponseBody;
+use crate::connection::{Shared, Socket};
 use crate::service::ClientAddress;
+
+/// Most bytes read from a connection at once: what one slow writer pins, and the longest head.
+const READ_BUFFER: usize = 128 << 10;
+/// Requests of one HTTP/2 connection that are answered at once.
+const STREAMS: u32 = 128;
+/// A response that does not move for so many times [`Timeouts::write`] is given up, also on a connection
+/// whose peer is alive.
+const PATIENCE: u32 = 5;
 
 /// How long a connection may do nothing.
 #[derive(Debug, Clone, Copy)]
@@ -39,15 +53,50 @@ impl Default for Timeouts {
 }
 
 /// Serves a service on a listener.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Server {
     /// Its time limits.
     pub timeouts: Timeouts,
+    /// Connections at one time. Further ones wait in the listener's queue.
+    pub max_connections: usize,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            timeouts: Timeouts::default(),
+            max_connections: 10_000,
+        }
+    }
+}
+
+/// The body of a request that came over a connection of [`Server`].
+#[derive(Debug)]
+pub struct RequestBody(Incoming);
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.0).poll_frame(context).map_err(Into::into)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
 }
 
 impl Server {
-    /// A server with default time limits.
+    /// A server with default limits.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -60,66 +109,66 @@ impl Server {
         self
     }
 
+    /// Sets how many connections are served at one time.
+    #[must_use]
+    pub const fn with_max_connections(mut self, connections: usize) -> Self {
+        self.max_connections = connections;
+        self
+    }
+
     /// Accepts connections until `shutdown` resolves, then lets the requests that are being answered
-    /// finish. Whatever runs beyond [`Timeouts::shutdown`] is cut off.
-    pub async fn serve<S>(&self, listener: TcpListener, service: S, shutdown: impl Future<Output = ()>)
+    /// finish. Whatever runs beyond [`Timeouts::shutdown`] is cut off. To be called in a tokio runtime
+    /// with its I/O and timer.
+    ///
+    /// # Errors
+    /// When the listener cannot be used.
+    ///
+    /// # Cancel safety
+    /// All connections end with the future.
+    pub async fn serve<S>(
+        &self,
+        listener: TcpListener,
+        service: S,
+        shutdown: impl Future<Output = ()>,
+    ) -> io::Result<()>
     where
-        S: tower_service::Service<
-                http::Request<Incoming>,
-                Response = http::Response<ResponseBody>,
-                Error = std::convert::Infallible,
-            > + Clone
+        S: Service<Request<RequestBody>, Response = Response<ResponseBody>, Error = Infallible>
+            + Clone
             + Send
             + 'static,
         S::Future: Send,
     {
+        listener.set_nonblocking(true)?;
+        let listener = tokio::net::TcpListener::from_std(listener)?;
         let graceful = GracefulShutdown::new();
+        let builder = self.builder();
         let mut shutdown = std::pin::pin!(shutdown);
-        let mut builder = Builder::new(TokioExecutor::new());
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.timeouts.head);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .keep_alive_interval(self.timeouts.head)
-            .keep_alive_timeout(self.timeouts.head);
+        let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                accepted = listener.accept(), if connections.len() < self.max_connections => accepted,
+                Some(_) = connections.join_next() => continue,
                 () = &mut shutdown => break,
             };
-            let (stream, address) = match accepted {
-                Ok(accepted) => accepted,
+            match accepted {
+                Ok((stream, address)) => {
+                    let service = AtAddress {
+                        service: service.clone(),
+                        address: ClientAddress(address.ip()),
+                    };
+                    let connection = Connection {
+                        builder: builder.clone(),
+                        timeouts: self.timeouts,
+                        watcher: graceful.watcher(),
+                    };
+                    connections.spawn(connection.serve(stream, service));
+                }
                 Err(error) => {
                     // Out of file handles, say: others must end before this can go on.
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
                 }
-            };
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "the connection is gone already");
-                continue;
             }
-            let io = TokioIo::new(Watched {
-                stream,
-                limit: self.timeouts.write,
-                stalled: None,
-            });
-            let service = service.clone();
-            let service = hyper::service::service_fn(move |mut request: http::Request<Incoming>| {
-                request.extensions_mut().insert(ClientAddress(address.ip()));
-                service.clone().call(request)
-            });
-            let connection = builder.serve_connection(io, service).into_owned();
-            let connection = graceful.watch(connection);
-            spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(error, "a connection ended early");
-                }
-            });
         }
         drop(listener);
         tokio::select! {
@@ -128,83 +177,85 @@ impl Server {
                 tracing::warn!("some requests did not finish in time and are cut off");
             }
         }
+        connections.shutdown().await;
+        Ok(())
+    }
+
+    fn builder(&self) -> Builder<TokioExecutor> {
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .max_buf_size(READ_BUFFER)
+            .header_read_timeout(self.timeouts.head);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .keep_alive_interval(self.timeouts.head)
+            .keep_alive_timeout(self.timeouts.head);
+        builder
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the server is what owns its connections"
-)]
-fn spawn(connection: impl Future<Output = ()> + Send + 'static) {
-    tokio::spawn(connection);
+/// A service that is told from where its requests come.
+#[derive(Clone)]
+struct AtAddress<S> {
+    service: S,
+    address: ClientAddress,
 }
 
-/// A connection whose peer must go on taking bytes.
-struct Watched {
-    stream: TcpStream,
-    limit: Duration,
-    /// Armed only while the peer takes nothing.
-    stalled: Option<Pin<Box<Sleep>>>,
+struct Connection {
+    builder: Builder<TokioExecutor>,
+    timeouts: Timeouts,
+    watcher: Watcher,
 }
 
-impl Watched {
-    fn watch<T>(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if outcome.is_ready() {
-            self.stalled = None;
-            return outcome;
+impl Connection {
+    async fn serve<S>(self, stream: TcpStream, at: AtAddress<S>)
+    where
+        S: Service<Request<RequestBody>, Response = Response<ResponseBody>, Error = Infallible>
+            + Clone
+            + Send
+            + 'static,
+        S::Future: Send,
+    {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "the connection is gone already");
+            return;
         }
-        let limit = self.limit;
-        let stalled = self
-            .stalled
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
-        match stalled.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "the client takes nothing any more",
-            ))),
-            Poll::Pending => Poll::Pending,
+        let shared = Shared::default();
+        let io = TokioIo::new(Socket::new(stream, shared.clone(), self.timeouts));
+        let followed = shared.clone();
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+            let mut request = request.map(RequestBody);
+            request.extensions_mut().insert(at.address);
+            let answering = at.service.clone().call(request);
+            let followed = followed.clone();
+            async move {
+                let Ok(response) = answering.await;
+                Ok::<_, Infallible>(response.map(|body| followed.follow(body)))
+            }
+        });
+        let connection = self
+            .watcher
+            .watch(self.builder.serve_connection(io, service).into_owned());
+        let mut connection = std::pin::pin!(connection);
+        loop {
+            tokio::select! {
+                outcome = &mut connection => {
+                    if let Err(error) = outcome {
+                        tracing::debug!(error, "a connection ended early");
+                    }
+                    return;
+                }
+                () = tokio::time::sleep(self.timeouts.write * PATIENCE) => {
+                    if shared.is_stalled() {
+                        tracing::debug!("a client has stopped taking its answers");
+                        return;
+                    }
+                }
+            }
         }
-    }
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.watch(context, outcome)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
-        self.watch(context, outcome)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

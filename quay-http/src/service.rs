@@ -3,20 +3,25 @@
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use http::header::USER_AGENT;
-use http::{Method, Request, Response, StatusCode};
+use http::header::{EXPECT, USER_AGENT};
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use quay_core::auth::{Authentication, Authenticator};
-use quay_core::{Action, Caller, Error, ErrorKind, Principal, Registry};
+use quay_core::{Action, Caller, CredentialKind, Error, ErrorKind, Principal, Registry};
+use tokio::sync::Semaphore;
+use tracing::Instrument as _;
 
 use crate::body::ResponseBody;
 use crate::credentials::Presented;
+use crate::linger::Lingering;
 use crate::protocol;
 use crate::response::{Answer, bad_path, failure, method_not_allowed, no_such_path};
 use crate::route::{NoRoute, Route};
@@ -24,6 +29,31 @@ use crate::route::{NoRoute, Route};
 /// The client's address, put into a request's extensions by the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddress(pub IpAddr);
+
+/// Ties together what is logged of one request: what a proxy in front has called it, or else a number of
+/// ours. Put into the request's extensions by the host, if it has one already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestId(pub Arc<str>);
+
+/// Makes ids that no other process makes.
+#[derive(Debug)]
+struct RequestIds {
+    prefix: String,
+    next: AtomicU64,
+}
+
+impl RequestIds {
+    fn of(&self, headers: &HeaderMap) -> RequestId {
+        let given = headers
+            .get("x-request-id")
+            .and_then(|value| value.to_str().ok())
+            .filter(|id| (1..=128).contains(&id.len()));
+        RequestId(match given {
+            Some(id) => id.into(),
+            None => format!("{}-{}", self.prefix, self.next.fetch_add(1, Ordering::Relaxed)).into(),
+        })
+    }
+}
 
 /// What the protocol's service is told besides the registry.
 #[derive(Debug, Clone)]
@@ -68,15 +98,24 @@ impl Settings {
 pub struct RegistryService {
     registry: Registry,
     settings: Arc<Settings>,
+    /// Room for manifests that are being taken in, in KiB.
+    manifests: Arc<Semaphore>,
+    request_ids: Arc<RequestIds>,
 }
 
 impl RegistryService {
     /// A service over `registry`.
     #[must_use]
     pub fn new(registry: Registry, settings: Settings) -> Self {
+        let request_ids = RequestIds {
+            prefix: registry.runtime().random_id(),
+            next: AtomicU64::new(0),
+        };
         Self {
             registry,
             settings: Arc::new(settings),
+            manifests: Arc::new(Semaphore::new(protocol::MANIFESTS_KIB as usize)),
+            request_ids: Arc::new(request_ids),
         }
     }
 
@@ -90,61 +129,80 @@ impl RegistryService {
             Err(NoRoute::Encoded) => return bad_path(),
         };
         let (parts, body) = request.into_parts();
-        let caller = match self.caller(&parts).await {
+        // A client that waits to be asked for its body has not sent any, and must not be.
+        if parts.headers.contains_key(EXPECT) || parts.version == Version::HTTP_2 {
+            self.exchange(&route, &parts, body).await
+        } else {
+            self.exchange(&route, &parts, Lingering::new(body)).await
+        }
+    }
+
+    async fn exchange<B>(&self, route: &Route, parts: &Parts, body: B) -> Answer
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+    {
+        let caller = match self.caller(parts).await {
             Ok(caller) => caller,
-            Err(error) => return failure(&error, self.challenge(&route, &parts.method).as_deref()),
+            Err(error) => return failure(&error, self.challenge(route, &parts.method).as_deref()),
         };
         let exchange = protocol::Exchange {
             registry: &self.registry,
             caller: &caller,
-            parts: &parts,
+            parts,
             body_idle: self.settings.body_idle,
+            manifests: &self.manifests,
         };
-        match exchange.answer(&route, body).await {
+        match exchange.answer(route, body).await {
             Ok(Some(answer)) => answer,
             Ok(None) => method_not_allowed(route.methods()),
             Err(error) => {
                 let challenge = match error.kind() {
-                    ErrorKind::Unauthorized => self.challenge(&route, &parts.method),
+                    ErrorKind::Unauthorized => self.challenge(route, &parts.method),
                     _ => None,
                 };
-                protocol::with_upload(failure(&error, challenge.as_deref()), &route, &error)
+                protocol::with_upload(failure(&error, challenge.as_deref()), route, &error)
             }
         }
     }
 
-    async fn caller(&self, parts: &http::request::Parts) -> Result<Caller, Error> {
+    async fn caller(&self, parts: &Parts) -> Result<Caller, Error> {
         let presented = Presented::from_headers(&parts.headers);
-        let (principal, kind) = self.principal(&presented).await?;
+        let (principal, kind, credential_id) = self.principal(&presented).await?;
         let address = parts.extensions.get::<ClientAddress>().map(|address| address.0);
         let user_agent = parts
             .headers
             .get(USER_AGENT)
             .and_then(|value| value.to_str().ok())
             .map(Arc::from);
+        let request_id = parts.extensions.get::<RequestId>().map(|id| Arc::clone(&id.0));
         Ok(Caller::new(principal)
-            .with_credential(kind, None)
+            .with_credential(kind, credential_id)
             .with_client_address(address)
-            .with_user_agent(user_agent))
+            .with_user_agent(user_agent)
+            .with_request_id(request_id))
     }
 
     async fn principal(
         &self,
         presented: &Presented,
-    ) -> Result<(Principal, quay_core::CredentialKind), Error> {
+    ) -> Result<(Principal, CredentialKind, Option<Arc<str>>), Error> {
         let refused = |reason: &str| Error::new(ErrorKind::Unauthorized, reason);
         for authenticator in &self.settings.authenticators {
             match authenticator.authenticate(presented.as_credentials()).await? {
-                Authentication::Proven { principal, kind } => return Ok((principal, kind)),
+                Authentication::Proven {
+                    principal,
+                    kind,
+                    credential_id,
+                } => return Ok((principal, kind, credential_id)),
                 Authentication::Denied(reason) => return Err(refused(reason)),
                 _ => {}
             }
         }
         match presented {
-            Presented::None => Ok((Principal::Anonymous, quay_core::CredentialKind::None)),
+            Presented::None => Ok((Principal::Anonymous, CredentialKind::None, None)),
             // An open registry asks nobody, so whatever a client sends along is as good as nothing.
             _ if self.settings.authenticators.is_empty() => {
-                Ok((Principal::Anonymous, quay_core::CredentialKind::None))
+                Ok((Principal::Anonymous, CredentialKind::None, None))
             }
             _ => Err(refused("the credentials are not valid here")),
         }
@@ -166,6 +224,16 @@ impl RegistryService {
             .first()
             .map(|authenticator| authenticator.challenge(scope.as_deref()))
     }
+}
+
+fn request_span<B>(request: &Request<B>) -> tracing::Span {
+    let id = request.extensions().get::<RequestId>();
+    tracing::debug_span!(
+        "request",
+        id = id.map_or("", |id| &*id.0),
+        method = %request.method(),
+        path = request.uri().path(),
+    )
 }
 
 impl Route {
@@ -194,11 +262,17 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let this = self.clone();
         async move {
             let head = request.method() == Method::HEAD;
-            let mut response = this.answer(request).await;
+            if request.extensions().get::<RequestId>().is_none() {
+                let id = this.request_ids.of(request.headers());
+                request.extensions_mut().insert(id);
+            }
+            let span = request_span(&request);
+            let mut response = this.answer(request).instrument(span.clone()).await;
+            span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
             if head && response.status() != StatusCode::NOT_MODIFIED {
                 // The body's length is the answer, the body is not sent.
                 let length = response.body().size_hint().exact().unwrap_or_default();

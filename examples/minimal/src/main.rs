@@ -19,9 +19,8 @@ async fn main() -> std::io::Result<()> {
         tokio_runtime(TokioSpawner::current()),
     );
     let service = RegistryService::new(registry, Settings::default());
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:5000").await?;
+    let listener = std::net::TcpListener::bind("127.0.0.1:5000")?;
     Server::new()
         .serve(listener, service, std::future::pending())
-        .await;
-    Ok(())
+        .await
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use quay_auth::StaticUsers;
-use quay_core::auth::{AllowAll, AllowAuthenticated, Authorizer};
+use quay_auth::{AnonymousAllowed, StaticUsers};
+use quay_core::auth::{AllowAll, AllowAuthenticated, Authenticator, Authorizer};
 use quay_core::config::{Config, Database, StorageEngine};
 use quay_core::registry::Location;
 use quay_core::{MetadataStore, Registry};
@@ -27,8 +27,7 @@ pub(crate) async fn registry(
     serve: &Serve,
     spawner: &TokioSpawner,
 ) -> Result<Registry, Box<dyn Error>> {
-    std::fs::create_dir_all(&serve.data)
-        .map_err(|error| format!("make {}: {error}", serve.data.display()))?;
+    make_directory(&serve.data)?;
     let metadata = metadata(config, &serve.data, spawner).await?;
     let locations = locations(config, &serve.data, spawner).await?;
     let authorizer: Arc<dyn Authorizer> = if serve.open {
@@ -59,10 +58,21 @@ async fn metadata(
     Ok(Arc::new(store))
 }
 
+/// Makes a directory that is there after a crash, too.
+fn make_directory(path: &Path) -> Result<(), String> {
+    let make = || -> std::io::Result<()> {
+        std::fs::create_dir_all(path)?;
+        for directory in path.canonicalize()?.ancestors() {
+            std::fs::File::open(directory)?.sync_all()?;
+        }
+        Ok(())
+    };
+    make().map_err(|error| format!("make {}: {error}", path.display()))
+}
+
 async fn open_sqlite(path: PathBuf, spawner: &TokioSpawner) -> Result<SqlMetadata, Box<dyn Error>> {
     if let Some(directory) = path.parent() {
-        std::fs::create_dir_all(directory)
-            .map_err(|error| format!("make {}: {error}", directory.display()))?;
+        make_directory(directory)?;
     }
     Ok(SqlMetadata::open_sqlite(&path, &*spawner.uncounted()).await?)
 }
@@ -93,11 +103,12 @@ async fn locations(
 /// Who is asked who is calling. Until accounts exist, nobody has a password here: without `--open` every
 /// caller is asked for one, and none is right.
 pub(crate) fn settings(open: bool) -> Settings {
-    if open {
-        Settings::default()
+    let authenticator: Arc<dyn Authenticator> = if open {
+        Arc::new(AnonymousAllowed)
     } else {
-        Settings::default().with_authenticators(vec![Arc::new(StaticUsers::new("registry"))])
-    }
+        Arc::new(StaticUsers::new("registry"))
+    };
+    Settings::default().with_authenticators(vec![authenticator])
 }
 
 /// Removes what broken uploads left behind: now, and from time to time.

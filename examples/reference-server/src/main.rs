@@ -6,14 +6,22 @@ mod configuration;
 
 use std::error::Error;
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use quay_http::{RegistryService, Server, TokioSpawner};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+
+/// Large buffers that come and go with every transfer: the system's allocator returns them to the kernel
+/// each time, and their pages fault in anew.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// How long the end waits for what has no connection any more.
+const LAST_WRITES: Duration = Duration::from_secs(30);
 
 /// A container registry.
 #[derive(Debug, Parser)]
@@ -80,7 +88,20 @@ fn in_full(error: &dyn Error) -> String {
     text
 }
 
+/// Connections, blobs and the database each take file handles; the soft limit is for programs that cannot
+/// cope with many.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
+}
+
 async fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
+    raise_file_limit();
     let config = configuration::read(serve.config.as_deref())?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -99,9 +120,8 @@ async fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
     let spawner = TokioSpawner::current();
     let registry = compose::registry(&config, serve, &spawner).await?;
     let settings = compose::settings(serve.open);
-    let listener = TcpListener::bind(serve.listen)
-        .await
-        .map_err(|error| format!("listen on {}: {error}", serve.listen))?;
+    let listener =
+        TcpListener::bind(serve.listen).map_err(|error| format!("listen on {}: {error}", serve.listen))?;
     compose::keep_swept(&registry, &spawner);
     let mut stdout = std::io::stdout();
     writeln!(stdout, "listening on http://{}", listener.local_addr()?)?;
@@ -115,8 +135,10 @@ async fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
     };
     Server::new()
         .serve(listener, RegistryService::new(registry, settings), shutdown)
-        .await;
-    // A push whose client has gone may still be writing.
-    spawner.idle().await;
+        .await?;
+    // A push whose client has gone may still be writing what it has.
+    if tokio::time::timeout(LAST_WRITES, spawner.idle()).await.is_err() {
+        tracing::warn!("some writes did not end; they are as if their clients had gone");
+    }
     Ok(())
 }

@@ -286,7 +286,10 @@ impl Manifest {
                     .is_some_and(|urls| !urls.is_empty());
                 self.name(EdgeKind::Layer, digest, !elsewhere, limits)?;
             }
-            self.artifact_type = artifact_type.or_else(|| text(config.get("mediaType")));
+            // What is not a media type is no artifact type either; the bytes keep it.
+            let of_config = text(config.get("mediaType"));
+            self.artifact_type =
+                artifact_type.or_else(|| of_config.filter(|text| MediaType::parse(text).is_some()));
         }
         if let Some(subject) = document.get("subject").filter(|subject| !subject.is_null()) {
             let digest = descriptor(subject)?;

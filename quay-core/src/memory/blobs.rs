@@ -205,17 +205,25 @@ impl BlobInventory for MemoryBlobs {
             .collect())
     }
 
-    async fn unpublish(&self, state: &UploadState, digest: &Digest) -> Result<(), StoreError> {
+    async fn staged_upload(&self, id: &str) -> Result<Option<StagedUpload>, StoreError> {
+        let modified = Timestamp::from_millis(0);
+        Ok(self.content().uploads.get(id).map(|upload| {
+            let length = upload.bytes.len() as u64;
+            StagedUpload::new(id.to_owned(), state_of(id), length, modified, upload.published)
+        }))
+    }
+
+    async fn unpublish(&self, state: &UploadState, digest: &Digest) -> Result<bool, StoreError> {
         let id = id_of(state)?;
         let key = ObjectKey::content_addressed(digest);
         let mut content = self.content();
-        if content
+        let is_its_own = content
             .objects
             .get(&key)
-            .is_some_and(|object| object.origin == id)
-        {
+            .is_some_and(|object| object.origin == id);
+        if is_its_own {
             content.objects.remove(&key);
         }
-        Ok(())
+        Ok(is_its_own)
     }
 }

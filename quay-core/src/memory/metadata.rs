@@ -13,8 +13,8 @@ use crate::digest::Digest;
 use crate::error::StoreError;
 use crate::media_type::MediaType;
 use crate::metadata::{
-    BlobRecord, Edge, Lookup, ManifestRecord, MetadataStore, NewManifest, NewUpload, PageRequest, Referrer,
-    RepositoryId, RepositoryRecord, UnitOfWork, UploadRecord,
+    BlobRecord, Edge, LinkedBlob, Lookup, ManifestRecord, MetadataStore, NewManifest, NewUpload, PageRequest,
+    REFERRERS_BYTES, Referrer, RepositoryId, RepositoryRecord, UnitOfWork, UploadRecord,
 };
 use crate::name::{Reference, RepositoryName, Tag};
 use crate::runtime::Timestamp;
@@ -230,6 +230,29 @@ impl MetadataStore for MemoryMetadata {
             .collect())
     }
 
+    async fn holders(
+        &self,
+        digest: &Digest,
+        page: &PageRequest<RepositoryId>,
+    ) -> Result<Vec<LinkedBlob>, StoreError> {
+        let state = self.state();
+        let Some(blob) = state.blobs.get(digest) else {
+            return Ok(Vec::new());
+        };
+        let mut ids: Vec<RepositoryId> = state
+            .holders
+            .range((*digest, i64::MIN)..(*digest, page.after.unwrap_or(i64::MAX)))
+            .map(|((_, id), ())| *id)
+            .collect();
+        ids.reverse();
+        ids.truncate(page.limit);
+        let record = |id: &RepositoryId| state.repositories.values().find(|record| record.id == *id);
+        Ok(ids
+            .iter()
+            .filter_map(|id| Some(LinkedBlob::new((**record(id)?).clone(), (**blob).clone())))
+            .collect())
+    }
+
     async fn referrers(
         &self,
         name: &RepositoryName,
@@ -248,10 +271,20 @@ impl MetadataStore for MemoryMetadata {
                 .filter_map(|(_, _, digest)| state.manifests.get(&(repository, *digest)))
                 .filter(|row| row.live)
                 .filter(|row| {
-                    artifact_type
-                        .is_none_or(|wanted| row.manifest.artifact_type.as_deref() == Some(wanted.as_str()))
+                    let is = |text: &str| artifact_type.is_none_or(|wanted| wanted == text);
+                    is(&row
+                        .manifest
+                        .artifact_type
+                        .as_deref()
+                        .unwrap_or_default()
+                        .to_ascii_lowercase())
                 })
                 .take(page.limit)
+                .scan(0, |listed, row| {
+                    let before = *listed;
+                    *listed += row.manifest.bytes.len() as u64;
+                    (before < REFERRERS_BYTES).then_some(row)
+                })
                 .map(|row| {
                     let manifest = &row.manifest;
                     Referrer::new(

@@ -13,9 +13,9 @@ use crate::blob_store::UploadState;
 use crate::digest::Digest;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::metadata::{
-    BlobIndex, BlobRecord, Edge, EdgeKind, LinkedBlob, ManifestStore, NewBlob, NewManifest, NewUpload,
-    Outbox, OutboxRow, PutOutcome, RepositoryId, RepositoryKind, RepositoryRecord, RepositoryState,
-    RepositoryStore, StoredManifest, TagRecord, TagStore, UnitOfWork, UploadRecord, UploadStore, Visibility,
+    BlobIndex, BlobRecord, Edge, EdgeKind, ManifestStore, NewBlob, NewManifest, NewUpload, Outbox, OutboxRow,
+    PutOutcome, RepositoryId, RepositoryKind, RepositoryRecord, RepositoryState, RepositoryStore,
+    StoredManifest, TagRecord, TagStore, UnitOfWork, UploadRecord, UploadStore, Visibility,
 };
 use crate::name::{RepositoryName, Tag};
 use crate::runtime::Timestamp;
@@ -101,6 +101,20 @@ impl MemoryUnit {
         }
     }
 
+    /// Ends the leases of the links that a manifest's edges hold.
+    fn consume_leases(&mut self, repository: RepositoryId, manifest: &NewManifest) {
+        for edge in manifest
+            .edges
+            .iter()
+            .filter(|edge| edge.held && is_blob(edge.kind))
+        {
+            let link = (repository, edge.digest);
+            if self.state.links.contains_key(&link) {
+                self.state.links.insert_mut(link, None);
+            }
+        }
+    }
+
     fn is_held(&self, repository: RepositoryId, digest: &Digest) -> bool {
         self.naming(repository, digest).iter().any(|manifest| {
             self.state
@@ -177,6 +191,10 @@ impl UnitOfWork for MemoryUnit {
 
 #[async_trait]
 impl RepositoryStore for MemoryUnit {
+    async fn lock(&mut self, _: RepositoryId) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
     async fn find(&mut self, name: &RepositoryName) -> Result<Option<RepositoryRecord>, StoreError> {
         Ok(self.state.repository(name).map(|record| (**record).clone()))
     }
@@ -241,7 +259,10 @@ impl ManifestStore for MemoryUnit {
         let key = (repository, manifest.digest);
         let known = self.state.manifests.get(&key).map(|row| (row.id, row.live));
         let (id, outcome) = match known {
-            Some((id, true)) => return Ok((id, PutOutcome::Unchanged)),
+            Some((id, true)) => {
+                self.consume_leases(repository, manifest);
+                return Ok((id, PutOutcome::Unchanged));
+            }
             Some((id, false)) => (id, PutOutcome::Revived),
             None => (self.next_id(), PutOutcome::Created),
         };
@@ -251,14 +272,11 @@ impl ManifestStore for MemoryUnit {
                 .subjects
                 .insert_mut((repository, subject, manifest.digest), ());
         }
+        self.consume_leases(repository, manifest);
         for edge in &manifest.edges {
             self.state
                 .named
                 .insert_mut((repository, edge.digest, manifest.digest), ());
-            let link = (repository, edge.digest);
-            if edge.held && is_blob(edge.kind) && self.state.links.contains_key(&link) {
-                self.state.links.insert_mut(link, None);
-            }
         }
         let row = ManifestRow {
             id,
@@ -441,36 +459,6 @@ impl BlobIndex for MemoryUnit {
             .collect())
     }
 
-    async fn holders(
-        &mut self,
-        digest: &Digest,
-        before: Option<RepositoryId>,
-        limit: usize,
-    ) -> Result<Vec<LinkedBlob>, StoreError> {
-        let Some(blob) = self.state.blobs.get(digest).cloned() else {
-            return Ok(Vec::new());
-        };
-        let mut ids: Vec<RepositoryId> = self
-            .state
-            .holders
-            .range((*digest, i64::MIN)..(*digest, before.unwrap_or(i64::MAX)))
-            .map(|((_, id), ())| *id)
-            .collect();
-        ids.reverse();
-        ids.truncate(limit);
-        Ok(ids
-            .iter()
-            .filter_map(|id| {
-                let (_, record) = self
-                    .state
-                    .repositories
-                    .iter()
-                    .find(|(_, record)| record.id == *id)?;
-                Some(LinkedBlob::new((**record).clone(), (*blob).clone()))
-            })
-            .collect())
-    }
-
     async fn link(
         &mut self,
         repository: RepositoryId,
@@ -525,6 +513,7 @@ impl UploadStore for MemoryUnit {
         if row.version != version || row.claimed_until > now {
             return Ok(false);
         }
+        row.version += 1;
         row.claimed_until = until;
         self.state.uploads.insert_mut(id.to_owned(), row);
         Ok(true)
@@ -555,8 +544,13 @@ impl UploadStore for MemoryUnit {
         Ok(true)
     }
 
-    async fn remove(&mut self, id: &str) -> Result<bool, StoreError> {
-        Ok(self.state.uploads.remove_mut(id))
+    async fn remove(&mut self, id: &str, version: i64) -> Result<bool, StoreError> {
+        let is_there = self
+            .state
+            .uploads
+            .get(id)
+            .is_some_and(|row| row.version == version);
+        Ok(is_there && self.state.uploads.remove_mut(id))
     }
 
     async fn stale(&mut self, before: Timestamp, limit: usize) -> Result<Vec<UploadRecord>, StoreError> {
@@ -564,7 +558,7 @@ impl UploadStore for MemoryUnit {
             .state
             .uploads
             .values()
-            .filter(|row| row.updated < before)
+            .filter(|row| row.updated < before && row.claimed_until <= before)
             .map(UploadRow::record)
             .collect();
         stale.sort_by_key(|record| record.updated);

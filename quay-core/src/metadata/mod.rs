@@ -28,6 +28,10 @@ use crate::media_type::MediaType;
 use crate::name::{Reference, RepositoryName, Tag};
 use crate::runtime::Timestamp;
 
+/// A page of referrers ends once the manifests on it have this many bytes together: their annotations
+/// travel with them.
+pub const REFERRERS_BYTES: u64 = 4 << 20;
+
 /// The answer of a read within one repository: the repository as it is, if it is, and what was found.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -121,8 +125,17 @@ pub trait MetadataStore: Debug + Send + Sync + 'static {
         page: &PageRequest<String>,
     ) -> Result<Vec<Arc<RepositoryRecord>>, StoreError>;
 
+    /// Repositories that are linked to the blob, those of ids below the page's `after`, newest first. Cost
+    /// follows the page.
+    async fn holders(
+        &self,
+        digest: &Digest,
+        page: &PageRequest<RepositoryId>,
+    ) -> Result<Vec<LinkedBlob>, StoreError>;
+
     /// A page of the live manifests whose subject is `subject`, in the order of their digests' text,
-    /// of one artifact type if given. Cost follows the page.
+    /// of one artifact type if given, compared without regard to case. Ends early once the manifests
+    /// listed have [`REFERRERS_BYTES`] together, but not before the first. Cost follows the page.
     async fn referrers(
         &self,
         name: &RepositoryName,
@@ -176,6 +189,14 @@ impl<T: MetadataStore + ?Sized> MetadataStore for Arc<T> {
         page: &PageRequest<String>,
     ) -> Result<Vec<Arc<RepositoryRecord>>, StoreError> {
         (**self).repositories(page).await
+    }
+
+    async fn holders(
+        &self,
+        digest: &Digest,
+        page: &PageRequest<RepositoryId>,
+    ) -> Result<Vec<LinkedBlob>, StoreError> {
+        (**self).holders(digest, page).await
     }
 
     async fn referrers(

@@ -54,7 +54,12 @@ pub trait UnitOfWork: Debug + Send {
 /// Every method: the store's. The same holds for the other accessors.
 #[async_trait]
 pub trait RepositoryStore: Send {
-    /// A repository by name, locked against changes of its manifests until the unit of work ends.
+    /// Locks a repository: until this unit of work ends, no other one changes what the repository holds.
+    /// `false` when it is not there. A store whose units of work follow one another anyway answers
+    /// `true` without looking.
+    async fn lock(&mut self, repository: RepositoryId) -> Result<bool, StoreError>;
+
+    /// A repository by name, locked.
     async fn find(&mut self, name: &RepositoryName) -> Result<Option<RepositoryRecord>, StoreError>;
 
     /// The repository of that name, created as a normal image repository if there is none. Creates the
@@ -220,15 +225,6 @@ pub trait BlobIndex: Send {
         digests: &[Digest],
     ) -> Result<Vec<Digest>, StoreError>;
 
-    /// Repositories that are linked to the blob, at most `limit`, those of ids below `before`, newest
-    /// first.
-    async fn holders(
-        &mut self,
-        digest: &Digest,
-        before: Option<RepositoryId>,
-        limit: usize,
-    ) -> Result<Vec<LinkedBlob>, StoreError>;
-
     /// Links a repository to a blob, protected by a lease until `lease`, or renews the lease. Edges of
     /// the repository's manifests to that blob become held.
     async fn link(
@@ -250,8 +246,8 @@ pub trait UploadStore: Send {
     async fn insert(&mut self, upload: &NewUpload, now: Timestamp) -> Result<(), StoreError>;
 
     /// Claims a session for one writer: no other claim succeeds before `until`, or before the next
-    /// change. `false` when the version is not `version` or another claim stands at `now`. Need not be
-    /// durable.
+    /// change. Moves the version on by one, so that an earlier claimer can change nothing any more.
+    /// `false` when the version is not `version` or another claim stands at `now`. Need not be durable.
     async fn claim(
         &mut self,
         id: &str,
@@ -271,10 +267,10 @@ pub trait UploadStore: Send {
         now: Timestamp,
     ) -> Result<bool, StoreError>;
 
-    /// Removes a session. `false` when there was none.
-    async fn remove(&mut self, id: &str) -> Result<bool, StoreError>;
+    /// Removes a session. `false` when there is none, or its version is not `version`.
+    async fn remove(&mut self, id: &str, version: i64) -> Result<bool, StoreError>;
 
-    /// Sessions last changed before `before`, oldest first, at most `limit`.
+    /// Sessions last changed before `before` that no claim holds then, oldest first, at most `limit`.
     async fn stale(&mut self, before: Timestamp, limit: usize) -> Result<Vec<UploadRecord>, StoreError>;
 }
 

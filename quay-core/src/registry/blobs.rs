@@ -8,7 +8,7 @@ use crate::blob_store::{BlobBody, Open, Redirects};
 use crate::caller::Caller;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, StoreError, StoreErrorKind};
-use crate::metadata::{BlobRecord, LinkedBlob, RepositoryRecord, Visibility};
+use crate::metadata::{BlobRecord, PageRequest, RepositoryRecord};
 use crate::name::RepositoryName;
 use crate::range::ResolvedRange;
 
@@ -84,24 +84,31 @@ impl Registry {
             .with_redirects(redirects);
         let length = options.resolved().map_or(0, |range| range.length);
         // The order of locations is the order of preference; a copy that is gone is passed over.
+        let digest = blob.0.digest;
+        let mut failure = None;
         for location in &self.0.locations {
+            let id = &location.id;
             for placement in blob
                 .0
                 .placements
                 .iter()
-                .filter(|placement| placement.location == location.id)
+                .filter(|placement| placement.location == *id)
             {
-                if let Some(body) = location.store.open(&placement.key, options).await? {
-                    return Ok(BlobContent { body, length });
+                match location.store.open(&placement.key, options).await {
+                    Ok(Some(body)) => return Ok(BlobContent { body, length }),
+                    Ok(None) => tracing::error!(%digest, location = %id, "object of a placement is missing"),
+                    Err(error) => {
+                        tracing::error!(%digest, location = %id, %error, "a placement cannot be read");
+                        failure = Some(error);
+                    }
                 }
-                tracing::error!(digest = %blob.0.digest, location = %location.id, "object of a placement is missing");
             }
         }
-        Err(StoreError::new(
-            StoreErrorKind::Corrupt,
-            format!("no storage location has the bytes of {}", blob.0.digest),
-        )
-        .into())
+        let nowhere = || {
+            let context = format!("no storage location has the bytes of {digest}");
+            StoreError::new(StoreErrorKind::Corrupt, context)
+        };
+        Err(failure.unwrap_or_else(nowhere).into())
     }
 
     /// Removes a repository's access to a blob. The bytes stay as long as anybody needs them.
@@ -147,29 +154,25 @@ impl Registry {
         source: Option<&RepositoryName>,
         caller: &Caller,
     ) -> Result<MountOutcome, Error> {
-        let target = self.writable(name, Action::Push, caller).await?;
+        let mut found = self.writable(name, Action::Push, caller).await?;
         let Some((holder, blob)) = self.mount_source(name, digest, source, caller).await? else {
             return Ok(MountOutcome::NotFound);
         };
         let now = self.0.runtime.clock.now();
         let lease = now.plus(self.0.options.lease);
-        transact!(self, |unit| async {
-            // The right was checked before; that the source still holds the blob is checked here.
-            if unit.blobs().linked(holder, &[*digest]).await?.is_empty() {
-                return Ok(MountOutcome::NotFound);
-            }
-            let repository = match &target {
-                Some(record) => record.id,
-                None => {
-                    unit.repositories()
-                        .ensure(name, Visibility::Private, now)
-                        .await?
-                        .id
+        transact!(
+            self,
+            |unit| async {
+                // The right was checked before; that the source still holds the blob is checked here.
+                if unit.blobs().linked(holder, &[*digest]).await?.is_empty() {
+                    return Ok(MountOutcome::NotFound);
                 }
-            };
-            unit.blobs().link(repository, blob.id, digest, lease).await?;
-            Ok(MountOutcome::Mounted)
-        })
+                let repository = self.target(&mut *unit, name, found.as_deref(), now).await?;
+                unit.blobs().link(repository, blob.id, digest, lease).await?;
+                Ok(MountOutcome::Mounted)
+            },
+            found = self.writable(name, Action::Push, caller).await?
+        )
     }
 
     async fn mount_source(
@@ -194,11 +197,8 @@ impl Registry {
         {
             return Ok(Some((record.id, blob)));
         }
-        let holders: Vec<LinkedBlob> = {
-            let mut unit = self.0.metadata.begin().await?;
-            unit.blobs().holders(digest, None, MOUNT_SEARCH).await?
-        };
-        for holder in holders {
+        let newest = PageRequest::new(None, MOUNT_SEARCH);
+        for holder in self.0.metadata.holders(digest, &newest).await? {
             if self.may_pull(&holder.repository, caller).await? {
                 return Ok(Some((holder.repository.id, holder.blob)));
             }

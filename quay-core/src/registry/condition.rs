@@ -18,6 +18,8 @@ pub enum Condition {
     Absent,
     /// `If-None-Match: "digest", …`: it points at none of these.
     IsNot(Vec<Digest>),
+    /// Both.
+    Both(Box<Self>, Box<Self>),
 }
 
 impl Condition {
@@ -27,6 +29,10 @@ impl Condition {
     /// [`ErrorKind::PreconditionFailed`](crate::ErrorKind::PreconditionFailed) with the current digest.
     pub fn check(&self, current: Option<&Digest>) -> Result<(), Error> {
         let holds = match self {
+            Self::Both(first, second) => {
+                first.check(current)?;
+                return second.check(current);
+            }
             Self::None => true,
             Self::Exists => current.is_some(),
             Self::Is(digests) => current.is_some_and(|current| digests.contains(current)),
@@ -57,6 +63,12 @@ mod tests {
             (Condition::Is(vec![]), false, false, false),
             (Condition::Absent, true, false, false),
             (Condition::IsNot(vec![a]), true, false, true),
+            (
+                Condition::Both(Box::new(Condition::Exists), Box::new(Condition::IsNot(vec![a]))),
+                false,
+                false,
+                true,
+            ),
         ] {
             let holds = |current| condition.check(current).is_ok();
             assert_eq!(

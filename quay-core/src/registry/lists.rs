@@ -8,11 +8,13 @@ use crate::caller::Caller;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
 use crate::media_type::MediaType;
-use crate::metadata::{PageRequest, Referrer, RepositoryRecord};
+use crate::metadata::{PageRequest, REFERRERS_BYTES, Referrer, RepositoryRecord};
 use crate::name::{RepositoryName, Tag};
 
 /// Most pages of repositories looked through for one page of those that the caller may see.
 const CATALOG_ROUNDS: usize = 10;
+/// Repositories looked at together when many are not the caller's to see.
+const CATALOG_BATCH: usize = 100;
 
 /// A page of tags.
 #[derive(Debug, Clone)]
@@ -34,8 +36,8 @@ pub struct CatalogPage {
     pub repositories: Vec<Arc<RepositoryRecord>>,
     /// How many entries a page has that was asked for like this one.
     pub limit: usize,
-    /// The path after which the next page starts, when there may be one.
-    pub next: Option<String>,
+    /// Whether more may follow.
+    pub more: bool,
 }
 
 /// A page of referrers.
@@ -90,23 +92,26 @@ impl Registry {
         let mut page = CatalogPage {
             repositories: Vec::new(),
             limit,
-            next: None,
+            more: false,
         };
         if limit == 0 {
             return Ok(page);
         }
         let mut after = last;
-        for _ in 0..CATALOG_ROUNDS {
-            let request = PageRequest::new(after.clone(), limit.saturating_add(1));
+        let mut rounds = 0;
+        // Where the next page starts is told by name, so it must be a name that the caller may see.
+        while rounds < CATALOG_ROUNDS || page.repositories.is_empty() {
+            rounds += 1;
+            let request = PageRequest::new(after.clone(), limit.saturating_add(1).max(CATALOG_BATCH));
             let rows = self.0.metadata.repositories(&request).await?;
-            let exhausted = rows.len() <= limit;
+            let exhausted = rows.len() < request.limit;
             for row in rows {
-                if page.repositories.len() == limit {
-                    page.next = after;
-                    return Ok(page);
-                }
                 after = Some(row.name.path().to_owned());
                 if self.may_pull(&row, caller).await? {
+                    if page.repositories.len() == limit {
+                        page.more = true;
+                        return Ok(page);
+                    }
                     page.repositories.push(row);
                 }
             }
@@ -114,7 +119,7 @@ impl Registry {
                 return Ok(page);
             }
         }
-        page.next = after;
+        page.more = true;
         Ok(page)
     }
 
@@ -146,14 +151,14 @@ impl Registry {
             .metadata
             .referrers(name, subject, artifact_type, &page)
             .await?;
-        match self.readable(name, lookup.repository.as_deref(), caller).await {
-            Err(error) if error.kind() == ErrorKind::NameUnknown => {}
-            other => {
-                other?;
-            }
-        }
-        let mut referrers = lookup.found.unwrap_or_default();
-        let more = limit > 0 && referrers.len() > limit;
+        let readable = self.readable(name, lookup.repository.as_deref(), caller).await;
+        let mut referrers = match readable {
+            Ok(_) => lookup.found.unwrap_or_default(),
+            Err(error) if error.kind() == ErrorKind::NameUnknown => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let bytes: u64 = referrers.iter().map(|referrer| referrer.size).sum();
+        let more = limit > 0 && (referrers.len() > limit || bytes >= REFERRERS_BYTES);
         referrers.truncate(limit);
         Ok(ReferrerPage {
             referrers,

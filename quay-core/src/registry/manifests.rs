@@ -2,18 +2,22 @@
 
 use bytes::Bytes;
 
-use super::{Condition, Registry, unknown_name};
+use super::{Condition, Registry, gone, unknown_name};
 use crate::auth::Action;
 use crate::caller::Caller;
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, ErrorKind};
 use crate::manifest::Manifest;
 use crate::media_type::MediaType;
-use crate::metadata::{Edge, EdgeKind, ManifestRecord, NewManifest, PutOutcome, UnitOfWork, Visibility};
+use crate::metadata::{Edge, EdgeKind, ManifestRecord, NewManifest, PutOutcome, UnitOfWork};
 use crate::name::{Reference, RepositoryName, Tag};
+use crate::runtime::blocking;
 
 /// Most tags that one push may set.
 const MAX_TAGS: usize = 100;
+
+/// Manifests up to this many bytes are read where they are: handing them over would cost more.
+const PARSED_INLINE: usize = 64 << 10;
 
 /// A manifest to be pushed.
 #[derive(Debug, Clone)]
@@ -113,8 +117,8 @@ impl Registry {
         push: ManifestPush,
         caller: &Caller,
     ) -> Result<PushedManifest, Error> {
-        let found = self.writable(name, Action::Push, caller).await?;
-        let manifest = self.check_manifest(name, &push)?;
+        let mut found = self.writable(name, Action::Push, caller).await?;
+        let manifest = self.check_manifest(name, &push).await?;
         let digest = match &push.reference {
             Reference::Digest(expected) => {
                 let actual = manifest.digest(expected.algorithm());
@@ -142,56 +146,53 @@ impl Registry {
             ));
         }
         let now = self.0.runtime.clock.now();
-        transact!(self, |unit| async {
-            let repository = match unit.repositories().find(name).await? {
-                Some(record) => record.id,
-                None if found.is_some() => return Err(unknown_name(name)),
-                None => {
-                    unit.repositories()
-                        .ensure(name, Visibility::Private, now)
+        transact!(
+            self,
+            |unit| async {
+                let repository = self.target(&mut *unit, name, found.as_deref(), now).await?;
+                let edges = self.edges(&mut *unit, repository, &manifest).await?;
+                let live = unit.tags().live(repository, &tags, now).await?;
+                let current = |tag: &Tag| live.iter().find(|record| record.name == *tag);
+                for tag in &tags {
+                    push.condition.check(current(tag).map(|record| &record.digest))?;
+                }
+                if let (Reference::Digest(_), true) = (&push.reference, tags.is_empty()) {
+                    let stored = unit
+                        .manifests()
+                        .find(repository, &digest)
                         .await?
-                        .id
+                        .filter(|row| row.live);
+                    push.condition.check(stored.as_ref().map(|row| &row.digest))?;
                 }
-            };
-            let edges = self.edges(&mut *unit, repository, &manifest).await?;
-            let live = unit.tags().live(repository, &tags, now).await?;
-            let current = |tag: &Tag| live.iter().find(|record| record.name == *tag);
-            for tag in &tags {
-                push.condition.check(current(tag).map(|record| &record.digest))?;
-            }
-            if let (Reference::Digest(_), true) = (&push.reference, tags.is_empty()) {
-                let stored = unit
-                    .manifests()
-                    .find(repository, &digest)
-                    .await?
-                    .filter(|row| row.live);
-                push.condition.check(stored.as_ref().map(|row| &row.digest))?;
-            }
-            let row = NewManifest::new(digest, manifest.media_type(), push.bytes.clone())
-                .with_edges(edges)
-                .with_subject(
-                    manifest.subject,
-                    manifest.artifact_type.clone(),
-                    manifest.subject.and_then(|_| manifest.annotations.clone()),
-                );
-            let (id, outcome) = unit.manifests().put(repository, &row, now).await?;
-            let mut moved = Vec::new();
-            for tag in &tags {
-                // The same content again is no event in the tag's history.
-                if current(tag).is_none_or(|record| record.manifest_id != id) {
-                    unit.tags().set(repository, tag, id, now).await?;
-                    moved.push(tag.as_str());
+                let row = NewManifest::new(digest, manifest.media_type(), push.bytes.clone())
+                    .with_edges(edges)
+                    .with_subject(
+                        manifest.subject,
+                        manifest.artifact_type.clone(),
+                        manifest.subject.and_then(|_| manifest.annotations.clone()),
+                    );
+                let (id, outcome) = unit.manifests().put(repository, &row, now).await?;
+                let mut moved = Vec::new();
+                for tag in &tags {
+                    // The same content again is no event in the tag's history.
+                    if current(tag).is_none_or(|record| record.manifest_id != id) {
+                        unit.tags().set(repository, tag, id, now).await?;
+                        moved.push(tag.as_str());
+                    }
                 }
-            }
-            if self.subscribed("manifest.pushed") && (outcome != PutOutcome::Unchanged || !moved.is_empty()) {
-                let payload =
-                    serde_json::json!({ "repository": name.path(), "digest": digest, "tags": moved });
-                unit.outbox()
-                    .push("manifest.pushed", &payload.to_string(), now)
-                    .await?;
-            }
-            Ok(())
-        })?;
+                if self.subscribed("manifest.pushed")
+                    && (outcome != PutOutcome::Unchanged || !moved.is_empty())
+                {
+                    let payload =
+                        serde_json::json!({ "repository": name.path(), "digest": digest, "tags": moved });
+                    unit.outbox()
+                        .push("manifest.pushed", &payload.to_string(), now)
+                        .await?;
+                }
+                Ok(())
+            },
+            found = self.writable(name, Action::Push, caller).await?
+        )?;
         Ok(PushedManifest {
             digest,
             subject: manifest.subject,
@@ -200,8 +201,15 @@ impl Registry {
     }
 
     /// Checks a push as far as that is possible without looking at what is stored.
-    fn check_manifest(&self, name: &RepositoryName, push: &ManifestPush) -> Result<Manifest, Error> {
-        let manifest = Manifest::parse(push.content_type.as_ref(), &push.bytes, &self.0.options.manifest)?;
+    async fn check_manifest(&self, name: &RepositoryName, push: &ManifestPush) -> Result<Manifest, Error> {
+        let (content_type, bytes) = (push.content_type.clone(), push.bytes.clone());
+        let limits = self.0.options.manifest;
+        let parse = move || Manifest::parse(content_type.as_ref(), &bytes, &limits);
+        let manifest = if push.bytes.len() > PARSED_INLINE {
+            blocking(&*self.0.runtime.spawner, parse).await.map_err(gone)??
+        } else {
+            parse()?
+        };
         if manifest.kind.is_oci() && !self.0.options.oci {
             return Err(Error::new(
                 ErrorKind::MediaTypeUnsupported,
@@ -210,7 +218,14 @@ impl Registry {
         }
         if let Some(inside) = &manifest.schema1 {
             let invalid = |reason| Err(Error::new(ErrorKind::ManifestInvalid, reason));
-            if inside.name != name.path() && inside.name != name.as_asked() && inside.name != name.rest() {
+            // Without a namespace it means the library's (registry-protocol, section 9.2).
+            let in_library = self
+                .0
+                .options
+                .library
+                .as_ref()
+                .is_some_and(|library| library.as_str() == name.namespace());
+            if inside.name != name.path() && !(in_library && inside.name == name.rest()) {
                 return invalid("the name inside the manifest is not this repository's");
             }
             if let Reference::Tag(tag) = &push.reference

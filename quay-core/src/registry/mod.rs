@@ -2,11 +2,12 @@
 //!
 //! [`Registry`] is cheap to clone. Its operations are grouped by file: manifests, blobs, uploads, lists.
 
-/// Runs an async block on a unit of work and commits it; meeting another writer, starts over.
+/// Runs an async block on a unit of work and commits it; meeting another writer, starts over. What is
+/// given behind the block runs before each further try, outside the unit of work.
 ///
 /// A macro, since a closure cannot yet promise that its future is `Send` and borrows its argument.
 macro_rules! transact {
-    ($registry:expr, |$unit:ident| $work:expr) => {{
+    ($registry:expr, |$unit:ident| $work:expr $(, $before_retry:expr)?) => {{
         let mut attempt = 0;
         loop {
             let mut $unit = $registry.0.metadata.begin().await?;
@@ -19,7 +20,10 @@ macro_rules! transact {
                 }
             };
             match outcome {
-                Err(error) if $crate::registry::try_again(&error, attempt) => attempt += 1,
+                Err(error) if $crate::registry::try_again(&error, attempt) => {
+                    attempt += 1;
+                    $($before_retry;)?
+                }
                 other => break other,
             }
         }
@@ -28,9 +32,10 @@ macro_rules! transact {
 
 mod blobs;
 mod condition;
-mod hashing;
 mod lists;
 mod manifests;
+mod publish;
+mod session;
 mod sweep;
 mod uploads;
 
@@ -48,12 +53,14 @@ pub use uploads::{Chunk, Upload, UploadStatus};
 
 use crate::auth::{Action, Authorizer, Resource};
 use crate::blob_store::BlobStore;
-use crate::caller::Caller;
+use crate::caller::{Caller, Principal};
 use crate::error::{Error, ErrorKind, StoreError, StoreErrorKind};
 use crate::manifest::Limits;
-use crate::metadata::{MetadataStore, RepositoryKind, RepositoryRecord, RepositoryState};
+use crate::metadata::{
+    MetadataStore, RepositoryId, RepositoryKind, RepositoryRecord, RepositoryState, UnitOfWork, Visibility,
+};
 use crate::name::{Namespace, RepositoryName};
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, Timestamp};
 
 /// How often a unit of work that met another writer is tried again before the caller hears of it.
 const CONFLICT_RETRIES: usize = 16;
@@ -262,22 +269,22 @@ impl Registry {
         action: Action,
         caller: &Caller,
     ) -> Result<Option<Arc<RepositoryRecord>>, Error> {
-        let found = self
-            .0
-            .metadata
-            .repository(name)
-            .await?
+        let stored = self.0.metadata.repository(name).await?;
+        let found = stored
+            .clone()
             .filter(|record| record.state != RepositoryState::MarkedForDeletion);
         let record = found.as_deref();
         self.authorize(action, Resource::Repository { name, record }, caller)
             .await?;
         if self.0.options.read_only {
-            return Err(
-                Error::new(ErrorKind::ReadOnly, "the registry is in read-only mode")
-                    .with_detail(serde_json::json!({})),
-            );
+            return Err(Error::new(
+                ErrorKind::ReadOnly,
+                "the registry is in read-only mode",
+            ));
         }
         match record {
+            // One that is being deleted takes nothing in, and its name is not free yet.
+            None if stored.is_some() => return Err(unknown_name(name)),
             None if action == Action::Push => {
                 self.authorize(Action::Create, Resource::Repository { name, record }, caller)
                     .await?;
@@ -285,15 +292,53 @@ impl Registry {
             None => return Err(unknown_name(name)),
             Some(record) => {
                 require_image(record)?;
-                if record.state == RepositoryState::ReadOnly {
-                    return Err(Error::new(
-                        ErrorKind::ReadOnly,
-                        "the repository is in read-only mode",
-                    ));
+                let refused = match record.state {
+                    RepositoryState::Normal => None,
+                    RepositoryState::Mirror => {
+                        (caller.principal != Principal::System).then_some("the repository is a mirror")
+                    }
+                    _ => Some("the repository is in read-only mode"),
+                };
+                if let Some(reason) = refused {
+                    return Err(Error::new(ErrorKind::ReadOnly, reason));
                 }
             }
         }
         Ok(found)
+    }
+
+    /// Whether the caller may push to a repository, asked before a body is taken in. The operation itself
+    /// asks again.
+    ///
+    /// # Errors
+    /// What keeps the caller from pushing, or a store's.
+    pub async fn may_push(&self, name: &RepositoryName, caller: &Caller) -> Result<(), Error> {
+        self.writable(name, Action::Push, caller).await.map(drop)
+    }
+
+    /// The repository that a change goes to, within its unit of work: the one that was found and
+    /// authorised, or a new one. One that was made by somebody else since then is a conflict, so that the
+    /// caller is authorised anew.
+    async fn target(
+        &self,
+        unit: &mut dyn UnitOfWork,
+        name: &RepositoryName,
+        found: Option<&RepositoryRecord>,
+        now: Timestamp,
+    ) -> Result<RepositoryId, Error> {
+        if let Some(found) = found {
+            return if unit.repositories().lock(found.id).await? {
+                Ok(found.id)
+            } else {
+                Err(unknown_name(name))
+            };
+        }
+        if unit.repositories().find(name).await?.is_some() {
+            let context = "the repository was made by somebody else meanwhile";
+            return Err(StoreError::new(StoreErrorKind::Conflict, context).into());
+        }
+        let record = unit.repositories().ensure(name, Visibility::Private, now).await?;
+        Ok(record.id)
     }
 
     fn location(&self, id: &str) -> Option<&Arc<dyn BlobStore>> {
@@ -365,8 +410,8 @@ fn require_image(record: &RepositoryRecord) -> Result<(), Error> {
 }
 
 /// A task of the host's that never answered: the host is going down.
-fn gone(_: futures::channel::oneshot::Canceled) -> Error {
-    StoreError::new(StoreErrorKind::Unavailable, "the host ended before the task did").into()
+fn gone(canceled: futures::channel::oneshot::Canceled) -> Error {
+    crate::hashing::gone(canceled).into()
 }
 
 /// Whether a unit of work should be tried once more.

@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use super::hashing::digest_of;
 use super::{Location, Registry};
 use crate::blob_store::{BlobInventory, StagedUpload};
-use crate::digest::Algorithm;
+use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
+use crate::hashing::digest_of;
 use crate::runtime::Timestamp;
 
 /// How many uploads are looked at together.
 const BATCH: usize = 100;
+/// How many staged uploads are listed together. A store may have to list all to find the next.
+const LISTED: usize = 1000;
 
 /// What a sweep removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,12 +43,18 @@ impl Registry {
             })?;
             let mut removed = 0;
             for record in &stale {
-                let id = &record.upload.id;
+                let (id, version) = (&record.upload.id, record.version);
                 let Ok(_guard) = self.lock_upload(id) else {
                     continue;
                 };
-                let gone = transact!(self, |unit| async { Ok(unit.uploads().remove(id).await?) })?;
-                removed += usize::from(gone);
+                // By version: somebody may have come back to it since it was listed.
+                let gone = transact!(self, |unit| async {
+                    Ok(unit.uploads().remove(id, version).await?)
+                })?;
+                if !gone {
+                    continue;
+                }
+                removed += 1;
                 // A store that can list its uploads is asked below whether their bytes were published.
                 if let Some(store) = self.location(&record.upload.location)
                     && store.inventory().is_none()
@@ -82,23 +90,31 @@ impl Registry {
     ) -> Result<(), Error> {
         let mut after: Option<String> = None;
         loop {
-            let found = inventory.staged_uploads(before, after.as_deref(), BATCH).await?;
-            for staged in &found {
+            let found = inventory.staged_uploads(before, after.as_deref(), LISTED).await?;
+            for listed in &found {
+                // Looked at first, so that nobody finds a live session locked.
+                if self.0.metadata.upload(&listed.id).await?.is_some() {
+                    continue;
+                }
                 // An upload without a session that is being written now is locked by its request.
-                let Ok(_guard) = self.lock_upload(&staged.id) else {
+                let Ok(_guard) = self.lock_upload(&listed.id) else {
+                    continue;
+                };
+                // The request may have ended since the listing, and taken the bytes along.
+                let Some(staged) = inventory.staged_upload(&listed.id).await? else {
                     continue;
                 };
                 if self.0.metadata.upload(&staged.id).await?.is_some() {
                     continue;
                 }
                 if staged.published {
-                    swept.objects += self.unpublish(location, inventory, staged).await?;
+                    swept.objects += self.unpublish(location, inventory, &staged).await?;
                 }
                 location.store.abort(&staged.state).await?;
                 swept.uploads += 1;
             }
             match found.last() {
-                Some(last) if found.len() >= BATCH => after = Some(last.id.clone()),
+                Some(last) if found.len() >= LISTED => after = Some(last.id.clone()),
                 _ => return Ok(()),
             }
         }
@@ -114,18 +130,28 @@ impl Registry {
         let mut removed = 0;
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             let body = location.store.staged(&staged.state, staged.length).await?;
-            let digest = digest_of(body, algorithm, &self.0.runtime).await?;
-            let recorded = transact!(self, |unit| async { Ok(unit.blobs().find(&digest).await?) })?;
-            let is_placed = recorded.is_some_and(|blob| {
-                blob.placements
-                    .iter()
-                    .any(|placement| placement.location == location.id)
-            });
-            if !is_placed {
-                inventory.unpublish(&staged.state, &digest).await?;
-                removed = 1;
+            let digest = digest_of(body, algorithm, &*self.0.runtime.spawner).await?;
+            if self.is_placed(&digest, location).await? {
+                continue;
+            }
+            removed += usize::from(inventory.unpublish(&staged.state, &digest).await?);
+            // Another upload of the same content may have been recorded meanwhile, counting on the
+            // object: it is put back from the bytes that are still here.
+            if self.is_placed(&digest, location).await? {
+                location
+                    .store
+                    .commit(&staged.state, &digest, staged.length)
+                    .await?;
             }
         }
         Ok(removed)
+    }
+
+    async fn is_placed(&self, digest: &Digest, location: &Location) -> Result<bool, Error> {
+        let recorded = transact!(self, |unit| async { Ok(unit.blobs().find(digest).await?) })?;
+        Ok(recorded.is_some_and(|blob| {
+            let mut placements = blob.placements.iter();
+            placements.any(|placement| placement.location == location.id)
+        }))
     }
 }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::StreamExt;
 
-use super::{Failure, Instance, cases, ensure};
+use super::{Failure, Instance, ThreadSpawner, cases, ensure};
 use crate::blob_store::{
     Append, BlobBody, BlobInventory, BlobStore, ByteStream, Durability, ObjectKey, Open, UploadState,
 };
-use crate::digest::{Algorithm, Digest};
+use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::{BodyError, StoreErrorKind};
 use crate::range::ResolvedRange;
-use crate::runtime::Timestamp;
+use crate::runtime::{Spawner, Timestamp};
 
 type Store = dyn BlobStore;
 type Outcome = Result<(), Failure>;
@@ -40,6 +40,9 @@ cases! { dyn BlobStore:
     an_object_survives_the_process,
     a_durable_append_survives_the_process,
     the_inventory_lists_uploads_by_page,
+    what_is_stored_is_hashed,
+    a_dropped_append_leaves_the_upload_usable,
+    the_inventory_finds_one_upload,
     unpublishing_removes_only_what_came_from_that_upload,
 }
 
@@ -462,6 +465,111 @@ fn inventory(store: &Store) -> Result<&dyn BlobInventory, Failure> {
     store.inventory().ok_or(Failure::NotApplicable("an inventory"))
 }
 
+async fn what_is_stored_is_hashed(instance: &mut dyn Instance<Store>) -> Outcome {
+    let store = instance.store();
+    let spawner: Arc<dyn Spawner> = Arc::new(ThreadSpawner);
+    let content: Vec<u8> = (0..=250).cycle().take(3_000_000).collect();
+    let state = store.begin("a1").await?;
+    // Of all sizes, a good many of one byte.
+    let mut pieces: Vec<Result<Bytes, BodyError>> = Vec::new();
+    let mut rest = Bytes::from(content.clone());
+    for size in [1, 300_000, 7, 700_000]
+        .into_iter()
+        .chain(std::iter::repeat_n(1, 5000))
+    {
+        pieces.push(Ok(rest.split_to(size)));
+    }
+    let cut = content.len() - rest.len();
+    let first = store
+        .append_hashed(
+            &state,
+            body(pieces),
+            Append::at(0),
+            Hasher::new(Algorithm::Sha512),
+            &spawner,
+        )
+        .await?;
+    ensure!(
+        first.appended.written == cut as u64,
+        "{} of {cut} bytes were stored",
+        first.appended.written
+    );
+    // Goes on from the saved state, and ends in the middle.
+    let hasher = Hasher::restore(Algorithm::Sha512, &first.hasher.save())
+        .map_err(|error| Failure::new(error.to_string()))?;
+    let options = Append::at(cut as u64).with_durability(Durability::AtCommit);
+    let broken = body(vec![Ok(rest), Err(BodyError::Truncated)]);
+    let second = store
+        .append_hashed(&first.appended.state, broken, options, hasher, &spawner)
+        .await?;
+    ensure!(
+        second.appended.interrupted == Some(BodyError::Truncated),
+        "a broken stream was reported as {:?}",
+        second.appended.interrupted
+    );
+    ensure!(
+        second.hasher.finish() == Digest::of(Algorithm::Sha512, &content),
+        "the hasher saw something else than what was sent"
+    );
+    let stored = staged(&*store, &second.appended.state, content.len()).await?;
+    ensure!(stored == content, "something else was stored than what was sent");
+    Ok(())
+}
+
+async fn a_dropped_append_leaves_the_upload_usable(instance: &mut dyn Instance<Store>) -> Outcome {
+    let store = instance.store();
+    let state = store.begin("a1").await?;
+    let kept = store.append(&state, bytes("kept, "), Append::at(0)).await?;
+    for _ in 0..20 {
+        let endless = futures::stream::iter([Ok(Bytes::from(vec![b'x'; 300_000]))])
+            .chain(futures::stream::pending())
+            .boxed();
+        let mut dropped = store.append(&kept.state, endless, Append::at(6));
+        for _ in 0..3 {
+            let _ = futures::poll!(&mut dropped);
+        }
+        drop(dropped);
+        let again = store
+            .append(&kept.state, bytes("and more"), Append::at(6))
+            .await?;
+        let stored = staged(&*store, &again.state, 14).await?;
+        ensure!(
+            stored == b"kept, and more",
+            "a dropped append wrote over the one after it: {:?}",
+            String::from_utf8_lossy(&stored)
+        );
+    }
+    Ok(())
+}
+
+async fn the_inventory_finds_one_upload(instance: &mut dyn Instance<Store>) -> Outcome {
+    let store = instance.store();
+    let inventory = inventory(&*store)?;
+    ensure!(
+        inventory.staged_upload("a1").await?.is_none(),
+        "an upload that was never begun is found"
+    );
+    let state = store.begin("a1").await?;
+    store.append(&state, bytes("hello"), Append::at(0)).await?;
+    let found = inventory.staged_upload("a1").await?;
+    ensure!(
+        found.is_some_and(|found| found.length == 5 && !found.published),
+        "an upload of 5 bytes is not found as one"
+    );
+    store.commit(&state, &sha256(b"hello"), 5).await?;
+    let found = inventory.staged_upload("a1").await?;
+    ensure!(
+        found.is_some_and(|found| found.published),
+        "a published upload is not told from others"
+    );
+    store.abort(&state).await?;
+    ensure!(
+        inventory.staged_upload("a1").await?.is_none(),
+        "an upload is found after its abort"
+    );
+    Ok(())
+}
+
 async fn the_inventory_lists_uploads_by_page(instance: &mut dyn Instance<Store>) -> Outcome {
     let store = instance.store();
     let inventory = inventory(&*store)?;
@@ -516,13 +624,26 @@ async fn unpublishing_removes_only_what_came_from_that_upload(instance: &mut dyn
     let digest = sha256(b"hello");
     let (first, key) = publish(&*store, "a1", "hello").await?;
     let (second, _) = publish(&*store, "a2", "hello").await?;
-    inventory.unpublish(&first, &digest).await?;
+    ensure!(
+        !inventory.unpublish(&first, &digest).await?,
+        "an upload whose object was replaced is said to have been unpublished"
+    );
     ensure!(
         store.stat(&key).await? == Some(5),
         "unpublishing an upload removed the object that a later one had published"
     );
-    inventory.unpublish(&second, &digest).await?;
-    ensure!(store.stat(&key).await?.is_none(), "unpublishing left the object");
-    inventory.unpublish(&second, &digest).await?;
+    ensure!(
+        inventory.unpublish(&second, &digest).await? && store.stat(&key).await?.is_none(),
+        "unpublishing left the object"
+    );
+    ensure!(
+        !inventory.unpublish(&second, &digest).await?,
+        "an object was unpublished twice"
+    );
+    store.commit(&second, &digest, 5).await?;
+    ensure!(
+        store.stat(&key).await? == Some(5),
+        "an upload could not be published again"
+    );
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::error::StoreErrorKind;
 use crate::media_type::MediaType;
 use crate::metadata::{
     Edge, EdgeKind, MetadataStore, NewBlob, NewManifest, NewUpload, PageRequest, Placement, PutOutcome,
-    RepositoryId, UnitOfWork, Visibility,
+    REFERRERS_BYTES, RepositoryId, UnitOfWork, Visibility,
 };
 use crate::name::{Reference, RepositoryName, Tag};
 use crate::runtime::Timestamp;
@@ -36,6 +36,9 @@ cases! { dyn MetadataStore:
     a_blob_has_one_placement_per_location,
     an_edge_is_held_from_the_link_on,
     an_ended_manifest_lets_go_of_its_blobs,
+    a_lease_keeps_a_link_until_it_runs_out,
+    a_manifest_put_again_consumes_leases,
+    a_page_of_long_referrers_ends_early,
     holders_are_listed_newest_first,
     an_upload_changes_by_version,
     a_claim_keeps_others_out,
@@ -652,6 +655,88 @@ async fn an_ended_manifest_lets_go_of_its_blobs(instance: &mut dyn Instance<Stor
     Ok(())
 }
 
+async fn a_lease_keeps_a_link_until_it_runs_out(instance: &mut dyn Instance<Store>) -> Outcome {
+    let store = instance.store();
+    for (path, lease, kept) in [("a/early", 100, false), ("a/late", 101, true)] {
+        let image = manifest("image").with_edges(vec![Edge::new(EdgeKind::Layer, digest("blob"), true)]);
+        let mut unit = store.begin().await?;
+        let repository = ensure_repository(&mut *unit, path).await?;
+        link(&mut *unit, repository, "blob", 50).await?;
+        let (id, _) = unit.manifests().put(repository, &image, at(1)).await?;
+        link(&mut *unit, repository, "blob", lease).await?;
+        unit.manifests().end(repository, id, at(100)).await?;
+        unit.commit().await?;
+        let found = store.blob(&name(path)?, &digest("blob")).await?.found;
+        ensure!(
+            found.is_some() == kept,
+            "at 100 a lease until {lease} kept the blob: {}",
+            found.is_some()
+        );
+    }
+    Ok(())
+}
+
+async fn a_manifest_put_again_consumes_leases(instance: &mut dyn Instance<Store>) -> Outcome {
+    let store = instance.store();
+    let image = manifest("image").with_edges(vec![Edge::new(EdgeKind::Layer, digest("blob"), true)]);
+    let mut unit = store.begin().await?;
+    let repository = ensure_repository(&mut *unit, "a/b").await?;
+    link(&mut *unit, repository, "blob", 1000).await?;
+    let (id, _) = unit.manifests().put(repository, &image, at(1)).await?;
+    // The client uploads everything again, and then finds that nothing has changed.
+    link(&mut *unit, repository, "blob", 5000).await?;
+    unit.manifests().put(repository, &image, at(2)).await?;
+    unit.manifests().end(repository, id, at(3)).await?;
+    unit.commit().await?;
+    let found = store.blob(&name("a/b")?, &digest("blob")).await?.found;
+    ensure!(
+        found.is_none(),
+        "a blob is kept by a lease that its manifest had consumed"
+    );
+    Ok(())
+}
+
+async fn a_page_of_long_referrers_ends_early(instance: &mut dyn Instance<Store>) -> Outcome {
+    let store = instance.store();
+    let subject = digest("subject");
+    let long = usize::try_from(REFERRERS_BYTES / 2).unwrap_or_default();
+    let mut unit = store.begin().await?;
+    let repository = ensure_repository(&mut *unit, "a/b").await?;
+    for seed in ["one", "two", "three", "four"] {
+        let mut bytes = seed.as_bytes().to_vec();
+        bytes.resize(long, b' ');
+        let about = NewManifest::new(
+            Digest::of(Algorithm::Sha256, &bytes),
+            MediaType::known(MediaType::OCI_MANIFEST),
+            bytes.into(),
+        )
+        .with_subject(Some(subject), Some("Application/Long".into()), None);
+        unit.manifests().put(repository, &about, at(1)).await?;
+    }
+    unit.commit().await?;
+    let mut seen = Vec::new();
+    let wanted = MediaType::parse("application/LONG");
+    loop {
+        let page = PageRequest::new(seen.last().copied(), 10);
+        let listed = store
+            .referrers(&name("a/b")?, &subject, wanted.as_ref(), &page)
+            .await?
+            .found
+            .unwrap_or_default();
+        ensure!(
+            listed.len() <= 2,
+            "a page holds {} manifests of {long} bytes",
+            listed.len()
+        );
+        if listed.is_empty() {
+            break;
+        }
+        seen.extend(listed.iter().map(|referrer| referrer.digest));
+    }
+    ensure!(seen.len() == 4, "{} of 4 long referrers were listed", seen.len());
+    Ok(())
+}
+
 async fn holders_are_listed_newest_first(instance: &mut dyn Instance<Store>) -> Outcome {
     let store = instance.store();
     let mut unit = store.begin().await?;
@@ -661,10 +746,12 @@ async fn holders_are_listed_newest_first(instance: &mut dyn Instance<Store>) -> 
         link(&mut *unit, repository, "blob", 1000).await?;
         ids.push(repository);
     }
-    let holders = unit.blobs().holders(&digest("blob"), None, 2).await?;
+    unit.commit().await?;
+    let holders = store.holders(&digest("blob"), &PageRequest::new(None, 2)).await?;
     let seen: Vec<_> = holders.iter().map(|holder| holder.repository.id).collect();
     ensure!(seen == [ids[2], ids[1]], "the newest two of {ids:?} are {seen:?}");
-    let rest = unit.blobs().holders(&digest("blob"), Some(ids[1]), 2).await?;
+    let page = PageRequest::new(Some(ids[1]), 2);
+    let rest = store.holders(&digest("blob"), &page).await?;
     let seen: Vec<_> = rest.iter().map(|holder| holder.repository.id).collect();
     ensure!(seen == [ids[0]], "before {} comes {seen:?}", ids[1]);
     ensure!(
@@ -727,10 +814,18 @@ async fn an_upload_changes_by_version(instance: &mut dyn Instance<Store>) -> Out
     ensure!(holds, "an advanced upload came back changed");
     let mut unit = store.begin().await?;
     ensure!(
-        unit.uploads().remove("u1").await?,
+        !unit.uploads().remove("u1", record.version).await?,
+        "an upload was removed by a version that is over"
+    );
+    let version = record.version + 1;
+    ensure!(
+        unit.uploads().remove("u1", version).await?,
         "an upload could not be removed"
     );
-    ensure!(!unit.uploads().remove("u1").await?, "an upload was removed twice");
+    ensure!(
+        !unit.uploads().remove("u1", version).await?,
+        "an upload was removed twice"
+    );
     unit.commit().await?;
     ensure!(store.upload("u1").await?.is_none(), "a removed upload is there");
     Ok(())
@@ -746,26 +841,34 @@ async fn a_claim_keeps_others_out(instance: &mut dyn Instance<Store>) -> Outcome
         unit.uploads().claim("u1", 0, at(100), at(1)).await?,
         "a free upload could not be claimed"
     );
+    for version in [0, 1] {
+        ensure!(
+            !unit.uploads().claim("u1", version, at(100), at(50)).await?,
+            "a claimed upload was claimed"
+        );
+    }
     ensure!(
-        !unit.uploads().claim("u1", 0, at(100), at(50)).await?,
-        "a claimed upload was claimed"
-    );
-    ensure!(
-        unit.uploads().claim("u1", 0, at(200), at(100)).await?,
+        unit.uploads().claim("u1", 1, at(200), at(100)).await?,
         "a claim that ran out still stands"
     );
     ensure!(
-        !unit.uploads().claim("u1", 7, at(999), at(500)).await?,
-        "an old version was claimed"
+        !unit.uploads().advance("u1", 1, 9, b"", &state, at(150)).await?,
+        "whoever held a claim that ran out advanced the upload"
     );
     ensure!(
-        unit.uploads().advance("u1", 0, 1, b"", &state, at(150)).await?,
+        !unit.uploads().remove("u1", 1).await?,
+        "whoever held a claim that ran out removed the upload"
+    );
+    ensure!(
+        unit.uploads().advance("u1", 2, 1, b"", &state, at(150)).await?,
         "the claimer could not advance"
     );
     ensure!(
-        unit.uploads().claim("u1", 1, at(300), at(151)).await?,
+        unit.uploads().claim("u1", 3, at(300), at(151)).await?,
         "a change left the claim standing"
     );
+    let claimed = unit.uploads().stale(at(250), 9).await?;
+    ensure!(claimed.is_empty(), "a claimed upload is called stale");
     unit.commit().await?;
     Ok(())
 }

@@ -34,7 +34,8 @@ impl Exchange<'_> {
         let asked = self
             .header(&RANGE)
             .and_then(ByteRange::parse)
-            .filter(|_| !range_is_stale(&self.parts.headers, digest));
+            // RFC 9110, 14.2: a range is a matter of GET alone.
+            .filter(|_| self.parts.method == Method::GET && !range_is_stale(&self.parts.headers, digest));
         let range = match asked {
             None => None,
             Some(range) => match range.resolve(size) {

@@ -35,6 +35,12 @@ impl Exchange<'_> {
 
     pub(super) async fn catalog(&self) -> Result<Answer, Error> {
         let last = self.query("last").filter(|last| !last.is_empty());
+        if last.as_ref().is_some_and(|last| last.contains(char::is_control)) {
+            return Err(Error::new(
+                ErrorKind::InvalidRequest,
+                "last is not a repository's name",
+            ));
+        }
         let page = self.registry.catalog(self.asked()?, last, self.caller).await?;
         let names: Vec<&str> = page
             .repositories
@@ -46,9 +52,9 @@ impl Exchange<'_> {
             "application/json",
             &json!({ "repositories": names }),
         );
-        Ok(match &page.next {
-            Some(last) => answer.with(LINK, &next("/v2/_catalog", page.limit, last, "")),
-            None => answer,
+        Ok(match names.last() {
+            Some(last) if page.more => answer.with(LINK, &next("/v2/_catalog", page.limit, last, "")),
+            _ => answer,
         })
     }
 
@@ -95,7 +101,9 @@ impl Exchange<'_> {
                 descriptor
             })
             .collect();
-        let body = json!({ "schemaVersion": 2, "mediaType": MediaType::OCI_INDEX, "manifests": manifests });
+        let mut body = json!({ "schemaVersion": 2, "mediaType": MediaType::OCI_INDEX });
+        // Moved in: the macro would copy it, and annotations may be long.
+        body["manifests"] = Value::Array(manifests);
         let mut answer = json_answer(StatusCode::OK, MediaType::OCI_INDEX, &body);
         let mut more = String::new();
         if let Some(artifact_type) = &artifact_type {

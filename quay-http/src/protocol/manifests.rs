@@ -8,10 +8,15 @@ use http_body::Body;
 use quay_core::registry::ManifestPush;
 use quay_core::{Error, ErrorKind, InvalidReference, Reference, RepositoryName, Tag};
 
+use tokio::sync::SemaphorePermit;
+
 use super::Exchange;
 use crate::body::{ResponseBody, incoming};
 use crate::conditional::{condition, etag, not_modified};
 use crate::response::{Answer, AnswerExt, DIGEST, OCI_SUBJECT, OCI_TAG, answer};
+
+/// Manifests being taken in at one time, in KiB together.
+pub(crate) const MANIFESTS_KIB: u32 = 256 << 10;
 
 /// A reference to something that is to be there. What cannot be a tag is one that nobody has.
 fn existing(text: &str) -> Result<Reference, Error> {
@@ -72,7 +77,10 @@ impl Exchange<'_> {
                 "the parameter tag goes with a push by digest",
             ));
         }
-        let push = ManifestPush::new(reference.clone(), self.collect(body).await?)
+        // Whoever may not push is told so before anything is kept for them.
+        self.registry.may_push(name, self.caller).await?;
+        let (bytes, _kept) = self.collect(body).await?;
+        let push = ManifestPush::new(reference.clone(), bytes)
             .with_tags(tags)
             .with_content_type(self.content_type()?)
             .with_condition(condition(&self.parts.headers)?);
@@ -92,8 +100,8 @@ impl Exchange<'_> {
         Ok(answer)
     }
 
-    /// Takes a whole manifest into memory, up to the limit.
-    async fn collect<B>(&self, body: B) -> Result<Bytes, Error>
+    /// Takes a whole manifest into memory, up to the limit, once there is room for it.
+    async fn collect<B>(&self, body: B) -> Result<(Bytes, SemaphorePermit<'_>), Error>
     where
         B: Body<Data = Bytes> + Send + 'static,
     {
@@ -105,17 +113,19 @@ impl Exchange<'_> {
             )
             .with_detail(serde_json::json!({ "max_allowed": limit }))
         };
-        let announced = self.content_length().unwrap_or_default();
-        if announced > limit as u64 {
+        let announced = self.content_length();
+        if announced.is_some_and(|announced| announced > limit as u64) {
             return Err(too_large());
         }
+        let kept = self.room(announced.unwrap_or(limit as u64)).await?;
+        let announced = announced.unwrap_or_default();
         let mut pieces = incoming(body, self.body_idle);
         let Some(first) = pieces.next().await.transpose().map_err(manifest_body)? else {
-            return Ok(Bytes::new());
+            return Ok((Bytes::new(), kept));
         };
         // Most manifests come in one piece.
         if first.len() as u64 == announced {
-            return Ok(first);
+            return Ok((first, kept));
         }
         let mut collected = BytesMut::from(&*first);
         while let Some(piece) = pieces.next().await {
@@ -128,7 +138,16 @@ impl Exchange<'_> {
         if collected.len() > limit {
             return Err(too_large());
         }
-        Ok(collected.freeze())
+        Ok((collected.freeze(), kept))
+    }
+
+    /// Waits until the manifests that are being taken in leave room for one more.
+    async fn room(&self, bytes: u64) -> Result<SemaphorePermit<'_>, Error> {
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        self.manifests
+            .acquire_many(kib.min(MANIFESTS_KIB))
+            .await
+            .map_err(|_| Error::new(ErrorKind::Unavailable, "the registry is shutting down"))
     }
 
     pub(super) async fn delete_manifest(

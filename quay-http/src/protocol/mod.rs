@@ -13,6 +13,9 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 use http_body::Body;
 use quay_core::{Caller, Digest, Error, ErrorKind, Registry, RepositoryName};
+use tokio::sync::Semaphore;
+
+pub(crate) use manifests::MANIFESTS_KIB;
 
 use crate::response::{API_VERSION, Answer, AnswerExt, UPLOAD_UUID, json};
 use crate::route::Route;
@@ -23,6 +26,7 @@ pub(crate) struct Exchange<'a> {
     pub(crate) caller: &'a Caller,
     pub(crate) parts: &'a Parts,
     pub(crate) body_idle: Duration,
+    pub(crate) manifests: &'a Semaphore,
 }
 
 impl Exchange<'_> {
@@ -61,7 +65,7 @@ impl Exchange<'_> {
             Route::Upload { name, id } => {
                 let name = self.name(name)?;
                 match *method {
-                    Method::GET => self.upload_status(&name, id).await?,
+                    Method::GET | Method::HEAD => self.upload_status(&name, id).await?,
                     Method::PATCH => self.append_upload(&name, id, body).await?,
                     Method::PUT => self.finish_upload(&name, id, body).await?,
                     Method::DELETE => self.cancel_upload(&name, id).await?,

@@ -18,6 +18,7 @@ async fn errors_have_the_right_status_and_code() {
     let api = Api::open();
     api.push_image(NAME, "v1", "").await;
     let unknown = sha256(b"unknown");
+    api.push_blob("other/app", b"other").await;
     let upload = api.begin(NAME).await;
     let id = upload.rsplit('/').next().unwrap();
     let big = "x".repeat((4 << 20) + 1);
@@ -253,11 +254,44 @@ async fn errors_have_the_right_status_and_code() {
         ),
         (
             Method::PATCH,
-            format!("/v2/other/app/blobs/uploads/{id}"),
+            format!("/v2/none/app/blobs/uploads/{id}"),
             vec![],
             "a",
             404,
             "NAME_UNKNOWN",
+        ),
+        // Another repository's upload, in one that exists.
+        (
+            Method::PATCH,
+            format!("/v2/other/app/blobs/uploads/{id}"),
+            vec![],
+            "a",
+            404,
+            "BLOB_UPLOAD_UNKNOWN",
+        ),
+        (
+            Method::DELETE,
+            format!("/v2/other/app/blobs/uploads/{id}"),
+            vec![],
+            "",
+            404,
+            "BLOB_UPLOAD_UNKNOWN",
+        ),
+        (
+            Method::PUT,
+            format!("/v2/other/app/blobs/uploads/{id}?digest={unknown}"),
+            vec![],
+            "",
+            404,
+            "BLOB_UPLOAD_UNKNOWN",
+        ),
+        (
+            Method::GET,
+            "/v2/_catalog?last=%00".into(),
+            vec![],
+            "",
+            400,
+            "INVALID_REQUEST",
         ),
         (Method::PUT, upload.clone(), vec![], "a", 400, "DIGEST_INVALID"),
         (
@@ -794,7 +828,7 @@ async fn every_route_asks_who_is_calling() {
         ("GET, HEAD, DELETE", format!("/v2/{NAME}/blobs/{digest}")),
         ("POST", format!("/v2/{NAME}/blobs/uploads/")),
         (
-            "GET, PATCH, PUT, DELETE",
+            "GET, HEAD, PATCH, PUT, DELETE",
             format!("/v2/{NAME}/blobs/uploads/id?digest={digest}"),
         ),
     ];

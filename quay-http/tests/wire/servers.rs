@@ -17,11 +17,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 /// A server on a free port that ends with the sender.
-async fn serve(
+fn serve(
     service: RegistryService,
     timeouts: Timeouts,
 ) -> (SocketAddr, oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let server = tokio::task::spawn(async move {
@@ -31,7 +31,8 @@ async fn serve(
         Server::new()
             .with_timeouts(timeouts)
             .serve(listener, service, stopped)
-            .await;
+            .await
+            .unwrap();
     });
     (address, stop, server)
 }
@@ -58,7 +59,7 @@ async fn ask(
 
 #[tokio::test]
 async fn http_1_and_http_2_on_one_port() {
-    let (address, stop, server) = serve(Api::open().0, Timeouts::default()).await;
+    let (address, stop, server) = serve(Api::open().0, Timeouts::default());
     let content: Bytes = vec![7_u8; 3 << 20].into();
     let digest = sha256(&content);
     for http2 in [false, true] {
@@ -121,7 +122,7 @@ async fn a_client_that_stops_sending_is_let_go_and_can_resume() {
     let settings = Settings::default().with_body_idle(Duration::from_millis(200));
     let api = Api(RegistryService::new(registry, settings));
     let upload = api.begin("org/app").await;
-    let (address, _stop, _server) = serve(api.0.clone(), short()).await;
+    let (address, _stop, _server) = serve(api.0.clone(), short());
     let mut connection = TcpStream::connect(address).await.unwrap();
     let head = format!("PATCH {upload} HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\nhello");
     connection.write_all(head.as_bytes()).await.unwrap();
@@ -137,7 +138,7 @@ async fn a_client_that_stops_sending_is_let_go_and_can_resume() {
 
 #[tokio::test]
 async fn a_head_that_never_ends_is_cut_off() {
-    let (address, _stop, _server) = serve(Api::open().0, short()).await;
+    let (address, _stop, _server) = serve(Api::open().0, short());
     let mut connection = TcpStream::connect(address).await.unwrap();
     connection.write_all(b"GET /v2/ HTTP/1.1\r\nx: ").await.unwrap();
     let mut answer = Vec::new();
@@ -151,7 +152,7 @@ async fn a_client_that_stops_reading_is_let_go() {
     let digest = sha256(&content);
     let path = format!("/v2/org/app/blobs/uploads/?digest={digest}");
     assert_eq!(api.ask(http::Method::POST, &path, &[], content).await.status, 201);
-    let (address, stop, server) = serve(api.0, short()).await;
+    let (address, stop, server) = serve(api.0, short());
     let mut connection = TcpStream::connect(address).await.unwrap();
     let head = format!("GET /v2/org/app/blobs/{digest} HTTP/1.1\r\nhost: x\r\n\r\n");
     connection.write_all(head.as_bytes()).await.unwrap();
@@ -169,7 +170,7 @@ async fn a_client_that_stops_reading_is_let_go() {
 #[tokio::test]
 async fn a_truncated_body_is_not_published() {
     let api = Api::open();
-    let (address, stop, server) = serve(api.0.clone(), Timeouts::default()).await;
+    let (address, stop, server) = serve(api.0.clone(), Timeouts::default());
     let digest = sha256(b"hello");
     let mut connection = TcpStream::connect(address).await.unwrap();
     let head = format!(
@@ -183,4 +184,79 @@ async fn a_truncated_body_is_not_published() {
     server.await.unwrap();
     let seen = api.get(&format!("/v2/org/app/blobs/{digest}")).await;
     assert_eq!(seen.status, 404);
+}
+
+#[tokio::test]
+async fn a_client_that_never_speaks_is_let_go() {
+    let (address, _stop, _server) = serve(Api::open().0, short());
+    for said in [&b""[..], b"PRI * HTTP/2.0"] {
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        connection.write_all(said).await.unwrap();
+        let mut rest = Vec::new();
+        // An end or an error, but not for ever.
+        let _ = connection.read_to_end(&mut rest).await;
+    }
+}
+
+#[tokio::test]
+async fn an_http_2_client_that_takes_nothing_is_let_go() {
+    let api = Api::open();
+    let content: Bytes = vec![7_u8; 4 << 20].into();
+    let digest = sha256(&content);
+    let path = format!("/v2/org/app/blobs/uploads/?digest={digest}");
+    assert_eq!(api.ask(http::Method::POST, &path, &[], content).await.status, 201);
+    let (address, _stop, _server) = serve(api.0, short());
+    let stream = TcpStream::connect(address).await.unwrap();
+    // Answers pings by itself, and opens no window beyond the first.
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), hyper_util::rt::TokioIo::new(stream))
+            .await
+            .unwrap();
+    let connection = tokio::task::spawn(connection);
+    let request = Request::get(format!("http://{address}/v2/org/app/blobs/{digest}"))
+        .body(Full::<Bytes>::default())
+        .unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let _ = tokio::time::timeout(Duration::from_secs(20), connection)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_refusal_is_read_by_a_client_that_is_still_sending() {
+    let api = Api::open();
+    let upload = api.begin("org/app").await;
+    let (address, _stop, _server) = serve(api.0.clone(), Timeouts::default());
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    let length = 32 << 20;
+    let head = format!(
+        "PATCH {upload} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-range: 5-{}\r\ncontent-length: {length}\r\n\r\n",
+        length + 4
+    );
+    connection.write_all(head.as_bytes()).await.unwrap();
+    connection.write_all(&vec![0; length]).await.unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 416"), "{answer}");
+}
+
+#[tokio::test]
+async fn requests_that_outlive_the_shutdown_are_cut_off() {
+    let api = Api::open();
+    let mut timeouts = Timeouts::default();
+    timeouts.shutdown = Duration::from_millis(200);
+    let upload = api.begin("org/app").await;
+    let (address, stop, server) = serve(api.0.clone(), timeouts);
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    let head =
+        format!("PATCH {upload} HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 1000\r\n\r\n");
+    connection.write_all(head.as_bytes()).await.unwrap();
+    let mut go_on = [0; 25];
+    connection.read_exact(&mut go_on).await.unwrap();
+    drop(stop);
+    tokio::time::timeout(Duration::from_secs(20), server)
+        .await
+        .unwrap()
+        .unwrap();
 }

@@ -1,6 +1,6 @@
 //! The file system calls, in the order that makes them survive a crash. All of them block.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
@@ -24,20 +24,23 @@ fn sync_dir(path: &Path) -> Result<(), StoreError> {
     sync().map_err(failed("sync directory", path))
 }
 
-/// Makes a directory with its parents, each new name synced in the directory above it.
+/// Makes a directory with its parents, each name synced in the directory above it, also one that is there
+/// already: whoever made it may have crashed before that.
 pub(super) fn create_dir_durably(path: &Path) -> Result<(), StoreError> {
-    if path.is_dir() {
-        return Ok(());
-    }
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    if let Some(parent) = parent {
-        create_dir_durably(parent)?;
-    }
     match fs::create_dir(path) {
-        Ok(()) => sync_dir(parent.unwrap_or(Path::new("."))),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(failed("create directory", path)(error)),
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let Some(parent) = parent else {
+                return Err(failed("create directory", path)(error));
+            };
+            create_dir_durably(parent)?;
+            fs::create_dir(path).map_err(failed("create directory", path))?;
+        }
+        Err(error) => return Err(failed("create directory", path)(error)),
     }
+    sync_dir(parent.unwrap_or(Path::new(".")))
 }
 
 /// Opens an upload's file to be written from `offset` on: what lies behind is cut off. A file that has
@@ -63,6 +66,7 @@ pub(super) fn open_upload(path: &Path, offset: u64) -> Result<File, StoreError> 
             ),
         ));
     }
+    lock(&file, path)?;
     if metadata.nlink() > 1 {
         drop(file);
         return detach(path, offset);
@@ -71,6 +75,22 @@ pub(super) fn open_upload(path: &Path, offset: u64) -> Result<File, StoreError> 
         file.set_len(offset).map_err(failed("truncate upload", path))?;
     }
     Ok(file)
+}
+
+/// Cuts off what lies behind the first `length` bytes of an upload. Published bytes stay as they are.
+pub(super) fn cut_upload(path: &Path, length: u64) -> Result<(), StoreError> {
+    let cut = || -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(path)?;
+        let metadata = file.metadata()?;
+        if metadata.nlink() == 1 && metadata.len() > length {
+            file.set_len(length)?;
+        }
+        Ok(())
+    };
+    match cut() {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(failed("truncate upload", path)(error)),
+        _ => Ok(()),
+    }
 }
 
 fn detach(path: &Path, offset: u64) -> Result<File, StoreError> {
@@ -85,18 +105,38 @@ fn detach(path: &Path, offset: u64) -> Result<File, StoreError> {
             .truncate(true)
             .open(&copy_path)?;
         io::copy(&mut source, &mut target)?;
+        target.sync_data()?;
         fs::rename(&copy_path, path)?;
         Ok(target)
     };
-    copy().map_err(failed("copy upload", path))
+    let file = copy().map_err(failed("copy upload", path))?;
+    if let Some(directory) = path.parent() {
+        sync_dir(directory)?;
+    }
+    Ok(file)
 }
 
-pub(super) fn write_all(file: &File, pieces: &[Bytes], mut at: u64) -> io::Result<()> {
-    for piece in pieces {
-        file.write_all_at(piece, at)?;
-        at = at.saturating_add(piece.len() as u64);
+/// Keeps other processes from writing to an upload at the same time, as long as the file is open.
+fn lock(file: &File, path: &Path) -> Result<(), StoreError> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(StoreError::new(
+            StoreErrorKind::Conflict,
+            format!("{} is being written to by another process", path.display()),
+        )),
+        Err(TryLockError::Error(error)) => Err(failed("lock upload", path)(error)),
     }
-    Ok(())
+}
+
+/// Writes pieces one behind the other; says how many bytes that were.
+pub(super) fn write_all(file: &File, pieces: &[Bytes], start: u64) -> Result<u64, StoreError> {
+    let mut written = 0_u64;
+    for piece in pieces {
+        file.write_all_at(piece, start.saturating_add(written))
+            .map_err(|error| StoreError::io("write an upload", error))?;
+        written = written.saturating_add(piece.len() as u64);
+    }
+    Ok(written)
 }
 
 /// Makes an upload's bytes durable, and its name with the first of them.
@@ -108,36 +148,60 @@ pub(super) fn sync_upload(file: &File, path: &Path, offset: u64) -> Result<(), S
     }
 }
 
-/// Gives an upload's file its published name. Sync, name, sync: once the name can be seen after a crash,
-/// the bytes can be, too.
+/// Gives an upload's file its published name, in a directory that is there. Sync, name, sync: once the
+/// name can be seen after a crash, the bytes can be, too.
 pub(super) fn publish(upload: &Path, object: &Path, length: u64) -> Result<(), StoreError> {
-    let metadata = match fs::metadata(upload) {
-        Ok(metadata) => Some(metadata),
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
-        Err(error) => return Err(failed("look at upload", upload)(error)),
+    let file = match open_existing(upload)? {
+        // Nothing is written to it, so that it may have been published before.
+        Some((file, held)) if held == length => {
+            lock(&file, upload)?;
+            file
+        }
+        _ => open_upload(upload, length)?,
     };
-    let whole = metadata.is_some_and(|metadata| metadata.len() == length);
-    let file = if whole {
-        File::open(upload).map_err(failed("open upload", upload))?
-    } else {
-        open_upload(upload, length)?
-    };
-    file.sync_data().map_err(failed("sync upload", upload))?;
-    let Some(directory) = object.parent() else {
-        return Err(StoreError::new(
-            StoreErrorKind::Other,
-            "a published name needs a directory",
-        ));
-    };
-    create_dir_durably(directory)?;
-    if !same_file(upload, object)? {
-        // Linked beside the upload first: a link cannot replace, a rename can.
-        let spare = upload.with_extension(LINK);
-        remove(&spare)?;
-        fs::hard_link(upload, &spare).map_err(failed("link upload", upload))?;
-        fs::rename(&spare, object).map_err(failed("publish", object))?;
+    if let Err(error) = file.sync_data() {
+        // The kernel reports a lost write once. What it could not write must not be taken for written
+        // the next time.
+        let _ = remove(upload);
+        return Err(failed("sync upload", upload)(error));
     }
-    sync_dir(directory)
+    match fs::hard_link(upload, object) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            if !same_file(upload, object)? {
+                // Linked beside the upload first: a link cannot replace, a rename can.
+                let spare = upload.with_extension(LINK);
+                remove(&spare)?;
+                fs::hard_link(upload, &spare).map_err(failed("link upload", upload))?;
+                fs::rename(&spare, object).map_err(failed("publish", object))?;
+            }
+        }
+        Err(error) => return Err(failed("publish", object)(error)),
+    }
+    match object.parent() {
+        Some(directory) => sync_dir(directory),
+        None => Ok(()),
+    }
+}
+
+/// Takes the published name from an upload's file again. `false` when it names another file by now.
+pub(super) fn unpublish(upload: &Path, object: &Path) -> Result<bool, StoreError> {
+    if !same_file(upload, object)? {
+        return Ok(false);
+    }
+    // Moved away before it is looked at: another process may replace the name at any time.
+    let spare = upload.with_extension(LINK);
+    fs::rename(object, &spare).map_err(failed("unpublish", object))?;
+    let is_its_own = same_file(upload, &spare)?;
+    if !is_its_own {
+        match fs::hard_link(&spare, object) {
+            // Replaced once more by the same content.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            other => other.map_err(failed("put back", object))?,
+        }
+    }
+    remove(&spare)?;
+    Ok(is_its_own)
 }
 
 /// Whether two names mean the same file. A name that is not there means none.
@@ -206,22 +270,29 @@ pub(super) struct Listed {
     pub(super) links: u64,
 }
 
-pub(super) fn list(directory: &Path) -> Result<Vec<Listed>, StoreError> {
+/// The names in a directory that are wanted, in order.
+pub(super) fn names(directory: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<String>, StoreError> {
     let mut found = Vec::new();
     let entries = fs::read_dir(directory).map_err(failed("list", directory))?;
     for entry in entries {
         let entry = entry.map_err(failed("list", directory))?;
-        let Ok(name) = entry.file_name().into_string() else {
-            continue;
-        };
-        // Finished between the listing and the look.
-        let Ok(metadata) = entry.metadata() else { continue };
-        found.push(Listed {
-            name,
+        found.extend(entry.file_name().into_string().ok().filter(|name| wanted(name)));
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// A file, unless it is gone.
+pub(super) fn look(directory: &Path, name: &str) -> Result<Option<Listed>, StoreError> {
+    let path = directory.join(name);
+    match fs::metadata(&path) {
+        Ok(metadata) => Ok(Some(Listed {
+            name: name.to_owned(),
             length: metadata.len(),
             modified: Timestamp::from_millis(metadata.mtime() * 1000 + metadata.mtime_nsec() / 1_000_000),
             links: metadata.nlink(),
-        });
+        })),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed("look at", &path)(error)),
     }
-    Ok(found)
 }

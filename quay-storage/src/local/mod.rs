@@ -10,25 +10,32 @@
 //! recorded; a file that keeps both names is what the sweep looks for.
 
 mod files;
+mod pipe;
 
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use moka::sync::Cache;
 use quay_core::blob_store::{
-    Append, Appended, BlobBody, BlobInventory, ByteStream, Durability, FileRange, ObjectKey, Open, Published,
-    StagedUpload, UploadState,
+    Append, Appended, BlobBody, BlobInventory, ByteStream, Durability, FileRange, Hashed, ObjectKey, Open,
+    Published, StagedUpload, UploadState,
 };
 use quay_core::runtime::{Spawner, Timestamp, blocking};
-use quay_core::{BlobStore, Digest, ResolvedRange};
+use quay_core::{BlobStore, Digest, Hasher, ResolvedRange};
 use quay_core::{BodyError, StoreError, StoreErrorKind};
 
+use pipe::{Batch, Pipe, Sink};
+
 /// Bytes handed to the disk at once.
-const BATCH: usize = 512 << 10;
+const BATCH: u64 = 128 << 10;
+/// Pieces handed to the disk at once, however small: each costs memory of its own.
+const PIECES: usize = 512;
 /// Files of published blobs that are kept open.
 const OPEN_FILES: u64 = 256;
 /// Reads up to this length are answered from memory, without a file handle on the way.
@@ -48,6 +55,10 @@ struct Inner {
     /// Published blobs whose files are open, by key. Files are only ever replaced or unlinked, so what
     /// is read stays whole; both drop the entry.
     open: Cache<ObjectKey, Arc<OpenFile>>,
+    /// Directories of objects that are known to survive a crash: two levels, 256 for each algorithm.
+    directories: Mutex<HashSet<PathBuf>>,
+    /// Uploads whose files are being written to.
+    writing: Mutex<HashMap<PathBuf, Pipe>>,
     /// Read by commits, written by `unpublish`: what it decides must not change under it.
     publishing: RwLock<()>,
 }
@@ -68,6 +79,11 @@ fn state_of(id: &str) -> UploadState {
     UploadState::new(state)
 }
 
+fn staged(file: files::Listed) -> StagedUpload {
+    let state = state_of(&file.name);
+    StagedUpload::new(file.name, state, file.length, file.modified, file.links > 1)
+}
+
 fn valid_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= 128 && id.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
@@ -85,6 +101,8 @@ impl LocalBlobs {
             root,
             spawner,
             open: Cache::new(OPEN_FILES),
+            directories: Mutex::default(),
+            writing: Mutex::default(),
             publishing: RwLock::default(),
         })))
     }
@@ -121,6 +139,87 @@ impl LocalBlobs {
         run(&*self.0.spawner, work).await
     }
 
+    /// Writes a stream behind an upload's first bytes, hashing it on its way.
+    async fn take_in(
+        &self,
+        state: &UploadState,
+        mut data: ByteStream,
+        options: Append,
+        hasher: Option<Hasher>,
+    ) -> Result<(Appended, Option<Hasher>), StoreError> {
+        let path = self.upload_path(state)?;
+        let writing = self
+            .begin_writing(&path, Sink::new(path.clone(), options.offset, hasher))
+            .await;
+        let spawner = &*self.0.spawner;
+        let mut written = 0_u64;
+        let outcome = loop {
+            let Received { pieces, length, next } = receive(&mut data).await;
+            let sync = matches!(next, Next::End(_)) && options.durability == Durability::Now;
+            // The next batch is received while this one is written.
+            if let Err(error) = writing.pipe.push(Batch { pieces, sync }, spawner).await {
+                break Err(error);
+            }
+            written = written.saturating_add(length);
+            if let Next::End(interrupted) = next {
+                break writing.pipe.finish().await.map(|sink| (sink, interrupted));
+            }
+        };
+        match outcome {
+            Ok((sink, interrupted)) => {
+                let appended = Appended::new(state.clone(), written, interrupted);
+                Ok((appended, sink.into_hasher()))
+            }
+            Err(error) => {
+                writing.pipe.stop().await;
+                // On a full disk, what cannot be used must not keep others from writing.
+                let cut = self.run(move || files::cut_upload(&path, options.offset)).await;
+                if let Err(error) = cut {
+                    tracing::warn!(%error, "the rest of a failed write could not be cut off");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Enters an upload as being written to. What a caller that went away has left at work is waited for.
+    async fn begin_writing(&self, path: &Path, sink: Sink) -> Writing {
+        let pipe = Pipe::new(sink);
+        loop {
+            let left = match self.writing().entry(path.to_owned()) {
+                Entry::Occupied(entry) => entry.get().clone(),
+                Entry::Vacant(entry) => {
+                    entry.insert(pipe.clone());
+                    break;
+                }
+            };
+            left.stop().await;
+            self.writing().remove(path);
+        }
+        Writing {
+            store: self.clone(),
+            path: path.to_owned(),
+            pipe,
+        }
+    }
+
+    /// Makes an object's directory, once in this process's life.
+    fn ensure_directory(&self, object: &Path) -> Result<(), StoreError> {
+        let known = || self.0.directories.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(directory) = object.parent() else {
+            return Ok(());
+        };
+        if !known().contains(directory) {
+            files::create_dir_durably(directory)?;
+            known().insert(directory.to_owned());
+        }
+        Ok(())
+    }
+
+    fn writing(&self) -> MutexGuard<'_, HashMap<PathBuf, Pipe>> {
+        self.0.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The open file of a published blob; `None` when there is none.
     async fn published(&self, key: &ObjectKey) -> Result<Option<Arc<OpenFile>>, StoreError> {
         if let Some(open) = self.0.open.get(key) {
@@ -151,8 +250,24 @@ async fn run<T: Send + 'static>(
     })
 }
 
+/// An append that is under way.
+struct Writing {
+    store: LocalBlobs,
+    path: PathBuf,
+    pipe: Pipe,
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        // A job that is still at work stays known, so that the next append waits for it.
+        if self.pipe.is_idle() {
+            self.store.writing().remove(&self.path);
+        }
+    }
+}
+
 /// What came of a stream until a batch was full or the stream ended.
-struct Batch {
+struct Received {
     pieces: Vec<Bytes>,
     length: u64,
     next: Next,
@@ -165,31 +280,29 @@ enum Next {
     End(Option<BodyError>),
 }
 
-impl Batch {
-    async fn collect(data: &mut ByteStream) -> Self {
-        let mut batch = Self {
-            pieces: Vec::new(),
-            length: 0,
-            next: Next::More,
-        };
-        while batch.length < BATCH as u64 {
-            match data.next().await {
-                Some(Ok(piece)) => {
-                    batch.length += piece.len() as u64;
-                    batch.pieces.push(piece);
-                }
-                Some(Err(error)) => {
-                    batch.next = Next::End(Some(error));
-                    break;
-                }
-                None => {
-                    batch.next = Next::End(None);
-                    break;
-                }
+async fn receive(data: &mut ByteStream) -> Received {
+    let mut received = Received {
+        pieces: Vec::new(),
+        length: 0,
+        next: Next::More,
+    };
+    while received.length < BATCH && received.pieces.len() < PIECES {
+        match data.next().await {
+            Some(Ok(piece)) => {
+                received.length += piece.len() as u64;
+                received.pieces.push(piece);
+            }
+            Some(Err(error)) => {
+                received.next = Next::End(Some(error));
+                break;
+            }
+            None => {
+                received.next = Next::End(None);
+                break;
             }
         }
-        batch
     }
+    received
 }
 
 #[async_trait]
@@ -207,40 +320,24 @@ impl BlobStore for LocalBlobs {
     async fn append(
         &self,
         state: &UploadState,
-        mut data: ByteStream,
+        data: ByteStream,
         options: Append,
     ) -> Result<Appended, StoreError> {
-        let path = self.upload_path(state)?;
-        let mut file: Option<File> = None;
-        let mut written = 0_u64;
-        let mut batch = Batch::collect(&mut data).await;
-        loop {
-            let Batch { pieces, length, next } = batch;
-            let sync = matches!(next, Next::End(_)) && options.durability == Durability::Now;
-            let at = options.offset.saturating_add(written);
-            let (opened, path) = (file.take(), path.clone());
-            let write = self.run(move || {
-                let file = match opened {
-                    Some(file) => file,
-                    None => files::open_upload(&path, options.offset)?,
-                };
-                files::write_all(&file, &pieces, at)
-                    .map_err(|error| StoreError::io("write an upload", error))?;
-                drop(pieces);
-                if sync {
-                    files::sync_upload(&file, &path, options.offset)?;
-                }
-                Ok(file)
-            });
-            written = written.saturating_add(length);
-            if let Next::End(interrupted) = next {
-                write.await?;
-                return Ok(Appended::new(state.clone(), written, interrupted));
-            }
-            // The next batch is received while this one is written.
-            let (outcome, next) = futures::join!(write, Batch::collect(&mut data));
-            file = Some(outcome?);
-            batch = next;
+        let (appended, _) = self.take_in(state, data, options, None).await?;
+        Ok(appended)
+    }
+
+    async fn append_hashed(
+        &self,
+        state: &UploadState,
+        data: ByteStream,
+        options: Append,
+        hasher: Hasher,
+        _: &Arc<dyn Spawner>,
+    ) -> Result<Hashed, StoreError> {
+        match self.take_in(state, data, options, Some(hasher)).await? {
+            (appended, Some(hasher)) => Ok(Hashed::new(appended, hasher)),
+            (_, None) => Err(StoreError::new(StoreErrorKind::Other, "a hasher was lost")),
         }
     }
 
@@ -268,6 +365,7 @@ impl BlobStore for LocalBlobs {
         let object = self.object_path(&key)?;
         let this = self.clone();
         self.run(move || {
+            this.ensure_directory(&object)?;
             let _publishing = this.0.publishing.read().unwrap_or_else(PoisonError::into_inner);
             files::publish(&upload, &object, length)
         })
@@ -278,6 +376,10 @@ impl BlobStore for LocalBlobs {
 
     async fn abort(&self, state: &UploadState) -> Result<(), StoreError> {
         let path = self.upload_path(state)?;
+        let left = self.writing().remove(&path);
+        if let Some(left) = left {
+            left.stop().await;
+        }
         self.run(move || files::remove_upload(&path)).await
     }
 
@@ -339,35 +441,40 @@ impl BlobInventory for LocalBlobs {
         let directory = self.0.root.join("uploads");
         let after = after.unwrap_or_default().to_owned();
         self.run(move || {
-            let mut found = files::list(&directory)?;
-            found.retain(|file| file.modified < before && file.name > after && valid_id(&file.name));
-            found.sort_by(|left, right| left.name.cmp(&right.name));
-            found.truncate(limit);
-            Ok(found
-                .into_iter()
-                .map(|file| {
-                    let state = state_of(&file.name);
-                    StagedUpload::new(file.name, state, file.length, file.modified, file.links > 1)
-                })
-                .collect())
+            let mut found = Vec::new();
+            for name in files::names(&directory, |name| *name > *after && valid_id(name))? {
+                if found.len() == limit {
+                    break;
+                }
+                let file = files::look(&directory, &name)?;
+                found.extend(file.filter(|file| file.modified < before).map(staged));
+            }
+            Ok(found)
         })
         .await
     }
 
-    async fn unpublish(&self, state: &UploadState, digest: &Digest) -> Result<(), StoreError> {
+    async fn staged_upload(&self, id: &str) -> Result<Option<StagedUpload>, StoreError> {
+        if !valid_id(id) {
+            return Ok(None);
+        }
+        let (directory, id) = (self.0.root.join("uploads"), id.to_owned());
+        self.run(move || Ok(files::look(&directory, &id)?.map(staged)))
+            .await
+    }
+
+    async fn unpublish(&self, state: &UploadState, digest: &Digest) -> Result<bool, StoreError> {
         let upload = self.upload_path(state)?;
         let key = ObjectKey::content_addressed(digest);
         let object = self.object_path(&key)?;
         let this = self.clone();
-        self.run(move || {
-            let _publishing = this.0.publishing.write().unwrap_or_else(PoisonError::into_inner);
-            if files::same_file(&upload, &object)? {
-                files::remove(&object)?;
-            }
-            Ok(())
-        })
-        .await?;
+        let removed = self
+            .run(move || {
+                let _publishing = this.0.publishing.write().unwrap_or_else(PoisonError::into_inner);
+                files::unpublish(&upload, &object)
+            })
+            .await?;
         self.0.open.invalidate(&key);
-        Ok(())
+        Ok(removed)
     }
 }

@@ -1,11 +1,12 @@
 //! What the sole writer of a database may remember of it.
 //!
-//! Entries carry a generation; a commit that changes a repository moves the generation on, so that what
-//! was read before can no longer be found. A reader takes the generation before it reads: an answer that
-//! a commit overtook is filed where nobody looks.
+//! A repository is remembered by name, what it holds by its id. Entries carry a generation; a commit that
+//! changes a repository moves its generation on, so that what was read before can no longer be found.
+//! A reader takes the generation before it reads: an answer that a commit overtook is filed where nobody
+//! looks.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,8 +17,6 @@ use quay_core::{Digest, Reference, RepositoryName};
 const WEIGHT: u64 = 16 << 20;
 /// Repositories share generations when there are more of them than this.
 const SHARDS: usize = 4096;
-/// Names remembered by id.
-const NAMES: u64 = 10_000;
 
 /// What a unit of work changed.
 #[derive(Debug, Default)]
@@ -35,36 +34,82 @@ impl Touched {
     }
 }
 
+/// What is asked of a repository.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum What {
-    Repository,
+pub(super) enum What {
     Manifest(Reference),
     Blob(Digest),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Key {
-    name: RepositoryName,
-    what: What,
-    generation: u64,
+enum Key {
+    Repository(RepositoryName),
+    Content(RepositoryId, What),
 }
 
+/// An entry, whatever it is of.
 #[derive(Debug, Clone)]
-enum Entry {
-    Repository(Lookup<()>),
-    Manifest(Arc<Lookup<ManifestRecord>>),
-    Blob(Arc<Lookup<BlobRecord>>),
+pub(super) enum Entry {
+    Repository(Option<Arc<RepositoryRecord>>),
+    Manifest(Option<ManifestRecord>),
+    Blob(Option<BlobRecord>),
 }
 
+/// What is kept of repositories.
 #[derive(Debug)]
 pub(super) struct Cache {
-    entries: moka::sync::Cache<Key, Entry>,
-    names: moka::sync::Cache<RepositoryId, RepositoryName>,
+    entries: moka::sync::Cache<(Key, u64), Arc<Entry>>,
     contents: Box<[AtomicU64]>,
     records: Box<[AtomicU64]>,
-    /// Moves all generations on, for a repository whose name is not known.
-    all: AtomicU64,
     hasher: RandomState,
+}
+
+/// A place for an answer, taken before the question is put to the database.
+#[derive(Debug)]
+pub(super) struct Place {
+    repository: (Key, u64),
+    /// `None` where the repository's id was not known yet.
+    content: Option<(RepositoryId, (Key, u64))>,
+}
+
+/// What the cache knows.
+#[derive(Debug)]
+pub(super) enum Known<T> {
+    Answer(Lookup<T>),
+    Nothing(Place),
+}
+
+/// Kinds of content that entries hold.
+pub(super) trait Content: Clone {
+    /// What an entry of this kind says was found.
+    fn of(entry: &Entry) -> Option<&Option<Self>>;
+    fn entry(found: Option<Self>) -> Entry;
+}
+
+impl Content for ManifestRecord {
+    fn of(entry: &Entry) -> Option<&Option<Self>> {
+        match entry {
+            Entry::Manifest(found) => Some(found),
+            Entry::Repository(_) | Entry::Blob(_) => None,
+        }
+    }
+
+    fn entry(found: Option<Self>) -> Entry {
+        Entry::Manifest(found)
+    }
+}
+
+impl Content for BlobRecord {
+    fn of(entry: &Entry) -> Option<&Option<Self>> {
+        match entry {
+            Entry::Blob(found) => Some(found),
+            Entry::Repository(_) | Entry::Manifest(_) => None,
+        }
+    }
+
+    fn entry(found: Option<Self>) -> Entry {
+        Entry::Blob(found)
+    }
 }
 
 fn generations() -> Box<[AtomicU64]> {
@@ -73,120 +118,115 @@ fn generations() -> Box<[AtomicU64]> {
 
 impl Cache {
     pub(super) fn new() -> Self {
+        let weigh = |_: &(Key, u64), entry: &Arc<Entry>| {
+            let bytes = match &**entry {
+                Entry::Manifest(Some(manifest)) => manifest.bytes.len(),
+                Entry::Manifest(None) | Entry::Repository(_) | Entry::Blob(_) => 0,
+            };
+            u32::try_from(bytes.saturating_add(512)).unwrap_or(u32::MAX)
+        };
         Self {
             entries: moka::sync::Cache::builder()
                 .max_capacity(WEIGHT)
-                .weigher(|_, entry: &Entry| {
-                    let bytes = match entry {
-                        Entry::Manifest(lookup) => {
-                            lookup.found.as_ref().map_or(0, |manifest| manifest.bytes.len())
-                        }
-                        Entry::Repository(_) | Entry::Blob(_) => 0,
-                    };
-                    u32::try_from(bytes.saturating_add(512)).unwrap_or(u32::MAX)
-                })
+                .weigher(weigh)
                 .build(),
-            names: moka::sync::Cache::new(NAMES),
             contents: generations(),
             records: generations(),
-            all: AtomicU64::new(0),
             hasher: RandomState::new(),
         }
     }
 
-    fn generation<'a>(&self, of: &'a [AtomicU64], name: &RepositoryName) -> Option<&'a AtomicU64> {
-        let shard = usize::try_from(self.hasher.hash_one(name) % SHARDS as u64).unwrap_or_default();
+    fn generation<'a>(&self, of: &'a [AtomicU64], what: impl Hash) -> Option<&'a AtomicU64> {
+        let shard = usize::try_from(self.hasher.hash_one(what) % SHARDS as u64).unwrap_or_default();
         of.get(shard)
     }
 
-    fn key(&self, of: &[AtomicU64], name: &RepositoryName, what: What) -> Key {
-        let shard = self
-            .generation(of, name)
-            .map_or(0, |generation| generation.load(Ordering::Acquire));
-        Key {
-            name: name.clone(),
-            what,
-            // Both only grow, so that a sum never comes back.
-            generation: shard.wrapping_add(self.all.load(Ordering::Acquire)),
-        }
+    fn current(&self, of: &[AtomicU64], what: impl Hash) -> u64 {
+        self.generation(of, what)
+            .map_or(0, |generation| generation.load(Ordering::Acquire))
     }
 
-    pub(super) fn repository_key(&self, name: &RepositoryName) -> Key {
-        self.key(&self.records, name, What::Repository)
+    fn record_key(&self, name: &RepositoryName) -> (Key, u64) {
+        (Key::Repository(name.clone()), self.current(&self.records, name))
     }
 
-    pub(super) fn manifest_key(&self, name: &RepositoryName, reference: &Reference) -> Key {
-        self.key(&self.contents, name, What::Manifest(reference.clone()))
-    }
-
-    pub(super) fn blob_key(&self, name: &RepositoryName, digest: &Digest) -> Key {
-        self.key(&self.contents, name, What::Blob(*digest))
-    }
-
-    pub(super) fn repository(&self, key: &Key) -> Option<Lookup<()>> {
-        match self.entries.get(key)? {
-            Entry::Repository(lookup) => Some(lookup),
+    /// The repository that an answer was about, found or not.
+    fn record(&self, key: &(Key, u64)) -> Option<Lookup<()>> {
+        match &*self.entries.get(key)? {
+            Entry::Repository(Some(record)) => Some(Lookup::in_repository(Arc::clone(record), None)),
+            Entry::Repository(None) => Some(Lookup::no_repository()),
             Entry::Manifest(_) | Entry::Blob(_) => None,
         }
     }
 
-    pub(super) fn manifest(&self, key: &Key) -> Option<Lookup<ManifestRecord>> {
-        match self.entries.get(key)? {
-            Entry::Manifest(lookup) => Some((*lookup).clone()),
-            Entry::Repository(_) | Entry::Blob(_) => None,
+    /// What is known of a repository.
+    pub(super) fn repository(&self, name: &RepositoryName) -> Known<()> {
+        let repository = self.record_key(name);
+        match self.record(&repository) {
+            Some(answer) => Known::Answer(answer),
+            None => Known::Nothing(Place {
+                repository,
+                content: None,
+            }),
         }
     }
 
-    pub(super) fn blob(&self, key: &Key) -> Option<Lookup<BlobRecord>> {
-        match self.entries.get(key)? {
-            Entry::Blob(lookup) => Some((*lookup).clone()),
-            Entry::Repository(_) | Entry::Manifest(_) => None,
+    /// What is known of something in a repository.
+    pub(super) fn content<T: Content>(&self, name: &RepositoryName, what: What) -> Known<T> {
+        let repository = self.record_key(name);
+        let Some(known) = self.record(&repository) else {
+            return Known::Nothing(Place {
+                repository,
+                content: None,
+            });
+        };
+        let Some(record) = known.repository else {
+            return Known::Answer(Lookup::no_repository());
+        };
+        let key = (
+            Key::Content(record.id, what),
+            self.current(&self.contents, record.id),
+        );
+        let entry = self.entries.get(&key);
+        match entry.as_deref().and_then(T::of) {
+            Some(found) => Known::Answer(Lookup::in_repository(record, found.clone())),
+            None => Known::Nothing(Place {
+                repository,
+                content: Some((record.id, key)),
+            }),
         }
     }
 
-    fn remember(&self, record: Option<&RepositoryRecord>) {
-        if let Some(record) = record {
-            self.names.insert(record.id, record.name.clone());
+    /// Keeps a repository in its place.
+    pub(super) fn keep_repository(&self, place: Place, record: Option<&Arc<RepositoryRecord>>) {
+        let entry = Entry::Repository(record.cloned());
+        self.entries.insert(place.repository, Arc::new(entry));
+    }
+
+    /// Keeps an answer in its place, and the repository that came with it.
+    pub(super) fn keep<T: Content>(&self, place: Place, lookup: &Lookup<T>) {
+        match (&place.content, &lookup.repository) {
+            (Some((id, key)), Some(record)) if *id == record.id => {
+                let entry = T::entry(lookup.found.clone());
+                self.entries.insert(key.clone(), Arc::new(entry));
+            }
+            // The next reader knows the id, and keeps what it reads.
+            _ => self.keep_repository(place, lookup.repository.as_ref()),
         }
-    }
-
-    pub(super) fn put_repository(&self, key: Key, record: Option<Arc<RepositoryRecord>>) {
-        self.remember(record.as_deref());
-        let lookup = record.map_or_else(Lookup::no_repository, |record| {
-            Lookup::in_repository(record, None)
-        });
-        self.entries.insert(key, Entry::Repository(lookup));
-    }
-
-    pub(super) fn put_manifest(&self, key: Key, lookup: &Lookup<ManifestRecord>) {
-        self.remember(lookup.repository.as_deref());
-        self.entries
-            .insert(key, Entry::Manifest(Arc::new(lookup.clone())));
-    }
-
-    pub(super) fn put_blob(&self, key: Key, lookup: &Lookup<BlobRecord>) {
-        self.remember(lookup.repository.as_deref());
-        self.entries.insert(key, Entry::Blob(Arc::new(lookup.clone())));
     }
 
     /// Forgets what a commit changed.
     pub(super) fn drop_touched(&self, touched: &Touched) {
-        let advance = |of: &[AtomicU64], name: &RepositoryName| {
-            if let Some(generation) = self.generation(of, name) {
+        let advance = |generation: Option<&AtomicU64>| {
+            if let Some(generation) = generation {
                 generation.fetch_add(1, Ordering::AcqRel);
             }
         };
         for name in &touched.records {
-            advance(&self.records, name);
-            advance(&self.contents, name);
+            advance(self.generation(&self.records, name));
         }
         for id in &touched.contents {
-            match self.names.get(id) {
-                Some(name) => advance(&self.contents, &name),
-                None => {
-                    self.all.fetch_add(1, Ordering::AcqRel);
-                }
-            }
+            advance(self.generation(&self.contents, *id));
         }
     }
 }

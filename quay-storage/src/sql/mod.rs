@@ -14,13 +14,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use quay_core::StoreError;
 use quay_core::metadata::{
-    BlobRecord, Lookup, ManifestRecord, MetadataStore, PageRequest, Referrer, RepositoryRecord, UnitOfWork,
-    UploadRecord,
+    BlobRecord, LinkedBlob, Lookup, ManifestRecord, MetadataStore, PageRequest, Referrer, RepositoryId,
+    RepositoryRecord, UnitOfWork, UploadRecord,
 };
 use quay_core::runtime::{Spawner, Timestamp};
 use quay_core::{Digest, MediaType, Reference, RepositoryName, Tag};
 
-use cache::Cache;
+use cache::{Cache, Known, What};
 use db::{Row, Value};
 
 /// Metadata in SQLite or PostgreSQL.
@@ -117,12 +117,12 @@ impl MetadataStore for SqlMetadata {
         let Some(cache) = &self.0.cache else {
             return self.read_repository(name).await;
         };
-        let key = cache.repository_key(name);
-        if let Some(known) = cache.repository(&key) {
-            return Ok(known.repository);
-        }
+        let place = match cache.repository(name) {
+            Known::Answer(lookup) => return Ok(lookup.repository),
+            Known::Nothing(place) => place,
+        };
         let record = self.read_repository(name).await?;
-        cache.put_repository(key, record.clone());
+        cache.keep_repository(place, record.as_ref());
         Ok(record)
     }
 
@@ -135,16 +135,15 @@ impl MetadataStore for SqlMetadata {
         let Some(cache) = &self.0.cache else {
             return Ok(self.read_manifest(name, reference, now).await?.lookup);
         };
-        let key = cache.manifest_key(name, reference);
-        if let Some(known) = cache.manifest(&key) {
-            return Ok(known);
-        }
+        let place = match cache.content(name, What::Manifest(reference.clone())) {
+            Known::Answer(lookup) => return Ok(lookup),
+            Known::Nothing(place) => place,
+        };
         let read = self.read_manifest(name, reference, now).await?;
         // A tag that runs out changes without a commit.
-        if read.runs_out {
-            return Ok(read.lookup);
+        if !read.runs_out {
+            cache.keep(place, &read.lookup);
         }
-        cache.put_manifest(key, &read.lookup);
         Ok(read.lookup)
     }
 
@@ -152,12 +151,12 @@ impl MetadataStore for SqlMetadata {
         let Some(cache) = &self.0.cache else {
             return self.read_blob(name, digest).await;
         };
-        let key = cache.blob_key(name, digest);
-        if let Some(known) = cache.blob(&key) {
-            return Ok(known);
-        }
+        let place = match cache.content(name, What::Blob(*digest)) {
+            Known::Answer(lookup) => return Ok(lookup),
+            Known::Nothing(place) => place,
+        };
         let lookup = self.read_blob(name, digest).await?;
-        cache.put_blob(key, &lookup);
+        cache.keep(place, &lookup);
         Ok(lookup)
     }
 
@@ -175,6 +174,14 @@ impl MetadataStore for SqlMetadata {
         page: &PageRequest<String>,
     ) -> Result<Vec<Arc<RepositoryRecord>>, StoreError> {
         self.read_repositories(page).await
+    }
+
+    async fn holders(
+        &self,
+        digest: &Digest,
+        page: &PageRequest<RepositoryId>,
+    ) -> Result<Vec<LinkedBlob>, StoreError> {
+        self.read_holders(digest, page).await
     }
 
     async fn referrers(

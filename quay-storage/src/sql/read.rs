@@ -5,8 +5,8 @@ use std::sync::Arc;
 use quay_core::StoreError;
 use quay_core::blob_store::{ObjectKey, UploadState};
 use quay_core::metadata::{
-    BlobRecord, Lookup, ManifestRecord, NewUpload, PageRequest, Placement, Referrer, RepositoryKind,
-    RepositoryRecord, RepositoryState, UploadRecord, Visibility,
+    BlobRecord, LinkedBlob, Lookup, ManifestRecord, NewUpload, PageRequest, Placement, REFERRERS_BYTES,
+    Referrer, RepositoryId, RepositoryKind, RepositoryRecord, RepositoryState, UploadRecord, Visibility,
 };
 use quay_core::runtime::Timestamp;
 use quay_core::{Digest, MediaType, Reference, RepositoryName, Tag};
@@ -56,6 +56,10 @@ pub(super) fn blob_of(rows: &[Row], first: usize) -> Result<Option<BlobRecord>, 
         placements.into(),
     )))
 }
+
+/// A blob with its placements, whoever holds it.
+pub(super) const FIND_BLOB: &str = "SELECT b.id, b.digest, b.size, p.location, p.object_key FROM qr_blob b \
+     LEFT JOIN qr_placement p ON p.blob_id = b.id WHERE b.digest = ?";
 
 pub(super) const UPLOAD_COLUMNS: &str = "id, repository_id, principal, location, algorithm, byte_count, hash_state, \
      store_state, version, updated_ms";
@@ -239,6 +243,28 @@ impl SqlMetadata {
         rows.iter().map(|row| repository_of(row).map(Arc::new)).collect()
     }
 
+    pub(super) async fn read_holders(
+        &self,
+        digest: &Digest,
+        page: &PageRequest<RepositoryId>,
+    ) -> Result<Vec<LinkedBlob>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT ",
+            repository_columns!(),
+            " FROM qr_blob_link l JOIN qr_repository r ON r.id = l.repository_id ",
+            "WHERE l.blob_id = ? AND l.repository_id < ? ORDER BY l.repository_id DESC LIMIT ?"
+        );
+        let rows = self.rows(FIND_BLOB, values![digest.to_string()]).await?;
+        let Some(blob) = blob_of(&rows, 0)? else {
+            return Ok(Vec::new());
+        };
+        let values = values![blob.id, page.after.unwrap_or(i64::MAX), limit(page.limit)];
+        let rows = self.rows(SQL, values).await?;
+        rows.iter()
+            .map(|row| Ok(LinkedBlob::new(repository_of(row)?, blob.clone())))
+            .collect()
+    }
+
     pub(super) async fn read_referrers(
         &self,
         name: &RepositoryName,
@@ -250,11 +276,13 @@ impl SqlMetadata {
             "SELECT ",
             repository_columns!(),
             ", CAST(NULL AS TEXT), CAST(NULL AS TEXT), CAST(NULL AS BIGINT), CAST(NULL AS TEXT), CAST(NULL AS TEXT) ",
-            "FROM qr_repository r WHERE r.path = ? UNION ALL SELECT * FROM (",
-            "SELECT CAST(0 AS BIGINT), '', '', '', '', m.digest, m.media_type, m.size, m.artifact_type, m.annotations ",
+            "FROM qr_repository r WHERE r.path = ? UNION ALL ",
+            "SELECT CAST(0 AS BIGINT), '', '', '', '', n.digest, n.media_type, n.size, n.artifact_type, n.annotations ",
+            "FROM qr_manifest n JOIN (SELECT id, CAST(SUM(size) OVER (ORDER BY digest) AS BIGINT) - size AS before ",
+            "FROM (SELECT m.id, m.size, m.digest ",
             "FROM qr_manifest m WHERE m.repository_id = (SELECT id FROM qr_repository WHERE path = ?) ",
-            "AND m.subject_digest = ? AND m.live = 1 AND m.digest > ? AND (? = '' OR m.artifact_type = ?) ",
-            "ORDER BY m.digest LIMIT ?) AS page"
+            "AND m.subject_digest = ? AND m.live = 1 AND m.digest > ? AND (? = '' OR LOWER(m.artifact_type) = ?) ",
+            "ORDER BY m.digest LIMIT ?) AS page) AS summed ON summed.id = n.id WHERE summed.before < ?"
         );
         let after = page.after.map(|digest| digest.to_string()).unwrap_or_default();
         let wanted = artifact_type.map_or("", MediaType::as_str);
@@ -265,7 +293,8 @@ impl SqlMetadata {
             after,
             wanted,
             wanted,
-            limit(page.limit)
+            limit(page.limit),
+            i64::try_from(REFERRERS_BYTES).unwrap_or(i64::MAX)
         ];
         let rows = self.rows(SQL, parameters).await?;
         let mut repository = None;

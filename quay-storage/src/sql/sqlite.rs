@@ -168,12 +168,22 @@ impl Drop for Sqlite {
 
 /// Takes the lock that makes this process the sole writer.
 fn lock(path: &Path) -> Result<File, StoreError> {
-    let lock_path = path.with_extension("lock");
+    // By its real name, so that two ways to one database meet at one lock.
+    let real = match path.canonicalize() {
+        Ok(real) => real,
+        Err(_) => match (path.parent().map(Path::canonicalize), path.file_name()) {
+            (Some(Ok(directory)), Some(name)) => directory.join(name),
+            _ => path.to_owned(),
+        },
+    };
+    let mut lock_path = real.into_os_string();
+    lock_path.push(".lock");
+    let lock_path = Path::new(&lock_path);
     let file = File::options()
         .create(true)
         .truncate(false)
         .write(true)
-        .open(&lock_path)
+        .open(lock_path)
         .map_err(|error| StoreError::io(format!("open {}", lock_path.display()), error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -200,12 +210,16 @@ impl Writer {
         if self.suspect {
             self.give_up("another change of the same commit failed").await;
         } else if self.abandoned {
-            self.abandoned = false;
+            // Should this be dropped half way, nobody knows what is left of the transaction.
+            self.suspect = true;
             let undone = async {
                 self.execute("ROLLBACK TO unit").await?;
                 self.execute("RELEASE unit").await
             };
-            if undone.await.is_err() {
+            if undone.await.is_ok() {
+                self.suspect = false;
+                self.abandoned = false;
+            } else {
                 self.give_up("the transaction was lost").await;
             }
         }
@@ -213,6 +227,7 @@ impl Writer {
 
     /// Ends the transaction for everybody in it. They may try again.
     async fn give_up(&mut self, reason: &str) {
+        self.suspect = true;
         // Fails when SQLite has rolled back by itself, which is as well.
         let _ = self.execute("ROLLBACK").await;
         self.open = false;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use quay_core::blob_store::UploadState;
 use quay_core::metadata::{
-    BlobIndex, BlobRecord, EdgeKind, LinkedBlob, ManifestStore, NewBlob, NewManifest, NewUpload, Outbox,
-    OutboxRow, PutOutcome, RepositoryId, RepositoryRecord, RepositoryStore, StoredManifest, TagRecord,
-    TagStore, UnitOfWork, UploadRecord, UploadStore, Visibility,
+    BlobIndex, BlobRecord, EdgeKind, ManifestStore, NewBlob, NewManifest, NewUpload, Outbox, OutboxRow,
+    PutOutcome, RepositoryId, RepositoryRecord, RepositoryStore, StoredManifest, TagRecord, TagStore,
+    UnitOfWork, UploadRecord, UploadStore, Visibility,
 };
 use quay_core::runtime::Timestamp;
 use quay_core::{Digest, RepositoryName, Tag};
@@ -18,7 +18,7 @@ use quay_core::{StoreError, StoreErrorKind};
 #[cfg(feature = "postgres")]
 use super::db;
 use super::db::{LIST, Row, Value, corrupt, padded, placeholders, values};
-use super::read::{UPLOAD_COLUMNS, blob_of, repository_columns, repository_of, upload_of};
+use super::read::{FIND_BLOB, UPLOAD_COLUMNS, blob_of, repository_columns, repository_of, upload_of};
 #[cfg(feature = "sqlite")]
 use super::sqlite;
 
@@ -134,6 +134,15 @@ impl Unit {
             }
             self.run(sql, values).await?;
         }
+        self.consume_leases(repository, manifest).await
+    }
+
+    /// Ends the leases of the links that a manifest's edges hold.
+    async fn consume_leases(
+        &mut self,
+        repository: RepositoryId,
+        manifest: &NewManifest,
+    ) -> Result<(), StoreError> {
         let blobs: Vec<Digest> = manifest
             .edges
             .iter()
@@ -195,6 +204,19 @@ impl UnitOfWork for Unit {
 
 #[async_trait]
 impl RepositoryStore for Unit {
+    async fn lock(&mut self, repository: RepositoryId) -> Result<bool, StoreError> {
+        match self {
+            // Its units of work follow one another.
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => Ok(true),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => {
+                let sql = "SELECT id FROM qr_repository WHERE id = ? FOR NO KEY UPDATE";
+                Ok(!self.rows(sql, values![repository]).await?.is_empty())
+            }
+        }
+    }
+
     async fn find(&mut self, name: &RepositoryName) -> Result<Option<RepositoryRecord>, StoreError> {
         const SQL: &str = concat!(
             "SELECT ",
@@ -290,7 +312,11 @@ impl ManifestStore for Unit {
         let digest = manifest.digest.to_string();
         let stored = ManifestStore::find(self, repository, &manifest.digest).await?;
         let (id, outcome) = match stored {
-            Some(row) if row.live => return Ok((row.id, PutOutcome::Unchanged)),
+            Some(row) if row.live => {
+                // Blobs that were uploaded again for it have found their manifest.
+                self.consume_leases(repository, manifest).await?;
+                return Ok((row.id, PutOutcome::Unchanged));
+            }
             Some(row) => {
                 self.run(
                     "UPDATE qr_manifest SET live = 1, deleted_ms = NULL, media_type = ?, payload = ?, size = ? \
@@ -501,13 +527,7 @@ impl TagStore for Unit {
 #[async_trait]
 impl BlobIndex for Unit {
     async fn find(&mut self, digest: &Digest) -> Result<Option<BlobRecord>, StoreError> {
-        let rows = self
-            .rows(
-                "SELECT b.id, b.digest, b.size, p.location, p.object_key FROM qr_blob b \
-                 LEFT JOIN qr_placement p ON p.blob_id = b.id WHERE b.digest = ?",
-                values![digest.to_string()],
-            )
-            .await?;
+        let rows = self.rows(FIND_BLOB, values![digest.to_string()]).await?;
         blob_of(&rows, 0)
     }
 
@@ -552,32 +572,6 @@ impl BlobIndex for Unit {
             }
         }
         Ok(found)
-    }
-
-    async fn holders(
-        &mut self,
-        digest: &Digest,
-        before: Option<RepositoryId>,
-        limit: usize,
-    ) -> Result<Vec<LinkedBlob>, StoreError> {
-        const SQL: &str = concat!(
-            "SELECT ",
-            repository_columns!(),
-            " FROM qr_blob_link l JOIN qr_repository r ON r.id = l.repository_id ",
-            "WHERE l.blob_id = ? AND l.repository_id < ? ORDER BY l.repository_id DESC LIMIT ?"
-        );
-        let Some(blob) = BlobIndex::find(self, digest).await? else {
-            return Ok(Vec::new());
-        };
-        let values = values![
-            blob.id,
-            before.unwrap_or(i64::MAX),
-            i64::try_from(limit).unwrap_or(i64::MAX)
-        ];
-        let rows = self.rows(SQL, values).await?;
-        rows.iter()
-            .map(|row| Ok(LinkedBlob::new(repository_of(row)?, blob.clone())))
-            .collect()
     }
 
     async fn link(
@@ -646,7 +640,8 @@ impl UploadStore for Unit {
     ) -> Result<bool, StoreError> {
         let claimed = self
             .run(
-                "UPDATE qr_upload SET claimed_until_ms = ? WHERE id = ? AND version = ? AND claimed_until_ms <= ?",
+                "UPDATE qr_upload SET claimed_until_ms = ?, version = version + 1 \
+                 WHERE id = ? AND version = ? AND claimed_until_ms <= ?",
                 values![until.as_millis(), id, version, now.as_millis()],
             )
             .await?;
@@ -679,18 +674,26 @@ impl UploadStore for Unit {
         Ok(advanced > 0)
     }
 
-    async fn remove(&mut self, id: &str) -> Result<bool, StoreError> {
+    async fn remove(&mut self, id: &str, version: i64) -> Result<bool, StoreError> {
         let removed = self
-            .run("DELETE FROM qr_upload WHERE id = ?", values![id])
+            .run(
+                "DELETE FROM qr_upload WHERE id = ? AND version = ?",
+                values![id, version],
+            )
             .await?;
         Ok(removed > 0)
     }
 
     async fn stale(&mut self, before: Timestamp, limit: usize) -> Result<Vec<UploadRecord>, StoreError> {
         let sql = format!(
-            "SELECT {UPLOAD_COLUMNS} FROM qr_upload WHERE updated_ms < ? ORDER BY updated_ms, id LIMIT ?"
+            "SELECT {UPLOAD_COLUMNS} FROM qr_upload WHERE updated_ms < ? AND claimed_until_ms <= ? \
+             ORDER BY updated_ms, id LIMIT ?"
         );
-        let values = values![before.as_millis(), i64::try_from(limit).unwrap_or(i64::MAX)];
+        let values = values![
+            before.as_millis(),
+            before.as_millis(),
+            i64::try_from(limit).unwrap_or(i64::MAX)
+        ];
         let rows = self.rows(sql, values).await?;
         rows.iter().map(upload_of).collect()
     }

@@ -1,0 +1,244 @@
+//! Publishing: an upload, or a body in one request, becomes a blob of a repository.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::session::{Session, Taken, drop_bytes, restore, too_large, unknown_upload};
+use super::uploads::{Chunk, Upload};
+use super::{Blob, Registry, gone};
+use crate::auth::Action;
+use crate::blob_store::Durability;
+use crate::caller::Caller;
+use crate::digest::Digest;
+use crate::error::{BodyError, Error, ErrorKind};
+use crate::hashing::digest_of;
+use crate::metadata::{NewBlob, NewUpload, Placement, RepositoryRecord, UploadRecord};
+use crate::name::RepositoryName;
+use crate::runtime::detached;
+
+/// Whether an upload is recorded, or lives in this request alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Row {
+    Recorded,
+    None,
+}
+
+/// Where a blob is published to.
+struct Target {
+    name: RepositoryName,
+    found: Option<Arc<RepositoryRecord>>,
+    caller: Caller,
+}
+
+impl Registry {
+    /// Finishes an upload, with a last chunk or without: verifies the digest, publishes the bytes and
+    /// links the repository to the blob. All of it is durable once this returns.
+    ///
+    /// A digest that does not match drops the upload. A body that breaks off leaves it where it stood.
+    ///
+    /// # Errors
+    /// [`ErrorKind::DigestInvalid`], those of [`append_upload`](Self::append_upload), or a store's.
+    ///
+    /// # Cancel safety
+    /// As [`append_upload`](Self::append_upload).
+    pub async fn finish_upload(
+        &self,
+        upload: Upload<'_>,
+        digest: &Digest,
+        chunk: Option<Chunk>,
+        caller: &Caller,
+    ) -> Result<Blob, Error> {
+        let repository = self.upload_repository(upload.name, caller).await?;
+        let session = self.lock_session(&repository, upload.id, caller).await?;
+        if let Some(chunk) = &chunk {
+            self.check_chunk(chunk, session.record.offset)?;
+        }
+        let target = Target {
+            name: upload.name.clone(),
+            found: Some(repository),
+            caller: caller.clone(),
+        };
+        let (this, digest) = (self.clone(), *digest);
+        detached(&*self.0.runtime.spawner, async move {
+            let session = this.claim_session(session).await?;
+            let outcome = this.finish(&session, target, digest, chunk, Row::Recorded).await;
+            if outcome.is_err() {
+                this.release(&session.record).await;
+            }
+            outcome
+        })
+        .await
+        .map_err(gone)?
+    }
+
+    /// Uploads a blob in one request, without a session.
+    ///
+    /// # Errors
+    /// As [`finish_upload`](Self::finish_upload).
+    ///
+    /// # Cancel safety
+    /// As [`append_upload`](Self::append_upload).
+    pub async fn push_blob(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        chunk: Chunk,
+        caller: &Caller,
+    ) -> Result<Blob, Error> {
+        let found = self.writable(name, Action::Push, caller).await?;
+        self.check_chunk(&chunk, 0)?;
+        let location = self.preferred()?;
+        let id = self.0.runtime.random_id();
+        // Locked so that the sweep leaves an upload without a row alone.
+        let guard = self.lock_upload(&id)?;
+        let state = location.store.begin(&id).await?;
+        let upload = NewUpload::new(
+            id,
+            0,
+            caller.principal.binding(),
+            Arc::clone(&location.id),
+            digest.algorithm(),
+            state,
+        );
+        let session = Session {
+            _guard: guard,
+            record: UploadRecord::new(upload, 0, Bytes::new(), 0, self.0.runtime.clock.now()),
+            store: Arc::clone(&location.store),
+            claimed: false,
+        };
+        let target = Target {
+            name: name.clone(),
+            found,
+            caller: caller.clone(),
+        };
+        let (this, digest) = (self.clone(), *digest);
+        detached(&*self.0.runtime.spawner, async move {
+            this.finish(&session, target, digest, Some(chunk), Row::None)
+                .await
+        })
+        .await
+        .map_err(gone)?
+    }
+
+    async fn finish(
+        &self,
+        session: &Session,
+        target: Target,
+        digest: Digest,
+        chunk: Option<Chunk>,
+        row: Row,
+    ) -> Result<Blob, Error> {
+        let store = &*session.store;
+        let staged = match self.verify(session, digest, chunk).await {
+            Ok(staged) => staged,
+            Err((error, fate)) => {
+                match (row, fate) {
+                    (Row::None, _) => drop_bytes(store, &session.record.upload.store_state).await,
+                    (Row::Recorded, Fate::Drop) => self.discard(session).await?,
+                    (Row::Recorded, Fate::Keep) => {}
+                }
+                return Err(error);
+            }
+        };
+        let (state, size) = (staged.state, staged.offset);
+        let published = match store.commit(&state, &digest, size).await {
+            Ok(published) => published,
+            Err(error) => {
+                if row == Row::None {
+                    drop_bytes(store, &state).await;
+                }
+                return Err(error.into());
+            }
+        };
+        let placement = Placement::new(Arc::clone(&session.record.upload.location), published.key);
+        let blob = NewBlob::new(digest, size, placement);
+        // When this fails the upload stays: the client may finish it again, or the sweep finds by it
+        // that the published object belongs to nobody.
+        let id = self.record_blob(&session.record, target, &blob, row).await?;
+        drop_bytes(store, &state).await;
+        Ok(Self::blob_of(id, digest, size, blob.placement))
+    }
+
+    async fn record_blob(
+        &self,
+        upload: &UploadRecord,
+        mut target: Target,
+        blob: &NewBlob,
+        row: Row,
+    ) -> Result<i64, Error> {
+        let now = self.0.runtime.clock.now();
+        let lease = now.plus(self.0.options.lease);
+        let name = &target.name;
+        transact!(
+            self,
+            |unit| async {
+                let repository = self
+                    .target(&mut *unit, name, target.found.as_deref(), now)
+                    .await?;
+                let id = unit.blobs().record(blob, now).await?;
+                unit.blobs().link(repository, id, &blob.digest, lease).await?;
+                if row == Row::Recorded && !unit.uploads().remove(&upload.upload.id, upload.version).await? {
+                    return Err(unknown_upload());
+                }
+                Ok(id)
+            },
+            target.found = self.writable(name, Action::Push, &target.caller).await?
+        )
+    }
+
+    /// Takes in the last chunk and compares the digest of everything.
+    async fn verify(
+        &self,
+        session: &Session,
+        digest: Digest,
+        chunk: Option<Chunk>,
+    ) -> Result<Taken, (Error, Fate)> {
+        let keep = |error: Error| (error, Fate::Keep);
+        let record = &session.record;
+        let mut taken = match chunk {
+            Some(chunk) => self
+                .take_in(session, chunk, Durability::AtCommit)
+                .await
+                .map_err(keep)?,
+            None => Taken {
+                state: record.upload.store_state.clone(),
+                offset: record.offset,
+                hasher: restore(record).map_err(keep)?,
+                interrupted: None,
+            },
+        };
+        match taken.interrupted.take() {
+            None => {}
+            Some(BodyError::TooLarge { limit }) => return Err((too_large(limit), Fate::Drop)),
+            Some(reason) => return Err(keep(reason.into())),
+        }
+        let actual = if digest.algorithm() == taken.hasher.algorithm() {
+            taken.hasher.clone().finish()
+        } else {
+            let staged = session.store.staged(&taken.state, taken.offset).await;
+            let staged = staged.map_err(|error| keep(error.into()))?;
+            digest_of(staged, digest.algorithm(), &*self.0.runtime.spawner)
+                .await
+                .map_err(|error| keep(error.into()))?
+        };
+        if actual == digest {
+            return Ok(taken);
+        }
+        let error = Error::new(
+            ErrorKind::DigestInvalid,
+            "the uploaded content does not have this digest",
+        )
+        .with_detail(serde_json::json!({ "expected": digest, "computed": actual }));
+        Err((error, Fate::Drop))
+    }
+}
+
+/// What becomes of an upload that could not be finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// The client may try again.
+    Keep,
+    /// Nothing good can come of it.
+    Drop,
+}

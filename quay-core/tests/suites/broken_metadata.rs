@@ -1,0 +1,409 @@
+//! Metadata stores that are broken on purpose.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::FutureExt;
+use quay_core::blob_store::UploadState;
+use quay_core::memory::MemoryMetadata;
+use quay_core::metadata::{
+    BlobIndex, BlobRecord, LinkedBlob, Lookup, ManifestRecord, ManifestStore, NewBlob, NewUpload, Outbox,
+    OutboxRow, PageRequest, Referrer, RepositoryId, RepositoryRecord, RepositoryStore, TagRecord, TagStore,
+    UnitOfWork, UploadRecord, UploadStore,
+};
+use quay_core::runtime::Timestamp;
+use quay_core::{Digest, MediaType, MetadataStore, Reference, RepositoryName, StoreError, Tag};
+
+use crate::run_metadata;
+
+type Rows<T> = Result<Vec<T>, StoreError>;
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum RowFault {
+    ForgetsCommits,
+    CommitsWhatWasDropped,
+    RemembersOldAnswers,
+    IgnoresTheTag,
+    PagesInclude,
+    IgnoresArtifactTypes,
+    ShowsBlobsToAll,
+    UnsortedTags,
+    RepositoriesFromTheStart,
+    PointsAtNothing,
+    EndsNoTag,
+    ForgetsHistory,
+    LinkedToAll,
+    EndlessLeases,
+    UnlinksNothing,
+    ClaimsForAll,
+    LosesHashState,
+    RemovesAnyVersion,
+    StaleNewestFirst,
+    DeliversTwice,
+    NeverCompletes,
+    HoldersOldestFirst,
+}
+
+#[derive(Debug)]
+struct BrokenMetadata {
+    inner: MemoryMetadata,
+    fault: RowFault,
+    old: std::sync::Mutex<Option<Lookup<ManifestRecord>>>,
+}
+
+/// Passes everything on, apart from what is broken.
+#[derive(Debug)]
+struct BrokenUnit {
+    inner: Option<Box<dyn UnitOfWork>>,
+    fault: RowFault,
+}
+
+#[async_trait]
+impl UnitOfWork for BrokenUnit {
+    fn repositories(&mut self) -> &mut dyn RepositoryStore {
+        self.inner.as_mut().unwrap().repositories()
+    }
+
+    fn manifests(&mut self) -> &mut dyn ManifestStore {
+        self.inner.as_mut().unwrap().manifests()
+    }
+
+    fn tags(&mut self) -> &mut dyn TagStore {
+        self
+    }
+
+    fn blobs(&mut self) -> &mut dyn BlobIndex {
+        self
+    }
+
+    fn uploads(&mut self) -> &mut dyn UploadStore {
+        self
+    }
+
+    fn outbox(&mut self) -> &mut dyn Outbox {
+        self
+    }
+
+    async fn commit(mut self: Box<Self>) -> Result<(), StoreError> {
+        let inner = self.inner.take().unwrap();
+        if self.fault == RowFault::ForgetsCommits {
+            return Ok(());
+        }
+        inner.commit().await
+    }
+}
+
+impl BrokenUnit {
+    fn inner(&mut self) -> &mut dyn UnitOfWork {
+        self.inner.as_deref_mut().unwrap()
+    }
+}
+
+#[async_trait]
+impl TagStore for BrokenUnit {
+    async fn live(&mut self, of: RepositoryId, names: &[Tag], now: Timestamp) -> Rows<TagRecord> {
+        self.inner().tags().live(of, names, now).await
+    }
+
+    async fn pointing_at(&mut self, of: RepositoryId, manifest: i64) -> Rows<TagRecord> {
+        let mut found = self.inner().tags().pointing_at(of, manifest).await?;
+        if self.fault == RowFault::PointsAtNothing {
+            found.clear();
+        }
+        Ok(found)
+    }
+
+    async fn set(
+        &mut self,
+        of: RepositoryId,
+        name: &Tag,
+        manifest: i64,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.inner().tags().set(of, name, manifest, now).await
+    }
+
+    async fn end(&mut self, of: RepositoryId, name: &Tag, now: Timestamp) -> Result<bool, StoreError> {
+        if self.fault == RowFault::EndsNoTag {
+            return Ok(true);
+        }
+        self.inner().tags().end(of, name, now).await
+    }
+
+    async fn history(
+        &mut self,
+        of: RepositoryId,
+        name: &Tag,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Rows<TagRecord> {
+        let mut rows = self.inner().tags().history(of, name, before, limit).await?;
+        if self.fault == RowFault::ForgetsHistory {
+            rows.truncate(1);
+        }
+        Ok(rows)
+    }
+}
+
+#[async_trait]
+impl BlobIndex for BrokenUnit {
+    async fn find(&mut self, digest: &Digest) -> Result<Option<BlobRecord>, StoreError> {
+        self.inner().blobs().find(digest).await
+    }
+
+    async fn record(&mut self, blob: &NewBlob, now: Timestamp) -> Result<i64, StoreError> {
+        self.inner().blobs().record(blob, now).await
+    }
+
+    async fn linked(&mut self, of: RepositoryId, digests: &[Digest]) -> Rows<Digest> {
+        if self.fault == RowFault::LinkedToAll {
+            return Ok(digests.to_vec());
+        }
+        self.inner().blobs().linked(of, digests).await
+    }
+
+    async fn link(
+        &mut self,
+        of: RepositoryId,
+        blob: i64,
+        digest: &Digest,
+        lease: Timestamp,
+    ) -> Result<(), StoreError> {
+        let lease = match self.fault {
+            RowFault::EndlessLeases => Timestamp::from_millis(i64::MAX),
+            _ => lease,
+        };
+        self.inner().blobs().link(of, blob, digest, lease).await
+    }
+
+    async fn unlink(&mut self, of: RepositoryId, digest: &Digest) -> Result<bool, StoreError> {
+        if self.fault == RowFault::UnlinksNothing {
+            return Ok(true);
+        }
+        self.inner().blobs().unlink(of, digest).await
+    }
+}
+
+#[async_trait]
+impl UploadStore for BrokenUnit {
+    async fn insert(&mut self, upload: &NewUpload, now: Timestamp) -> Result<(), StoreError> {
+        self.inner().uploads().insert(upload, now).await
+    }
+
+    async fn claim(
+        &mut self,
+        id: &str,
+        version: i64,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        if self.fault == RowFault::ClaimsForAll {
+            return Ok(true);
+        }
+        self.inner().uploads().claim(id, version, until, now).await
+    }
+
+    async fn advance(
+        &mut self,
+        id: &str,
+        version: i64,
+        offset: u64,
+        hash_state: &[u8],
+        state: &UploadState,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let hash_state = match self.fault {
+            RowFault::LosesHashState => b"",
+            _ => hash_state,
+        };
+        self.inner()
+            .uploads()
+            .advance(id, version, offset, hash_state, state, now)
+            .await
+    }
+
+    async fn remove(&mut self, id: &str, version: i64) -> Result<bool, StoreError> {
+        if self.fault == RowFault::RemovesAnyVersion {
+            for any in 0..10 {
+                if self.inner().uploads().remove(id, any).await? {
+                    return Ok(true);
+                }
+            }
+        }
+        self.inner().uploads().remove(id, version).await
+    }
+
+    async fn stale(&mut self, before: Timestamp, limit: usize) -> Rows<UploadRecord> {
+        let mut found = self.inner().uploads().stale(before, limit).await?;
+        if self.fault == RowFault::StaleNewestFirst {
+            found.reverse();
+        }
+        Ok(found)
+    }
+}
+
+#[async_trait]
+impl Outbox for BrokenUnit {
+    async fn push(&mut self, kind: &str, payload: &str, now: Timestamp) -> Result<(), StoreError> {
+        self.inner().outbox().push(kind, payload, now).await
+    }
+
+    async fn claim(&mut self, kind: &str, limit: usize, hold: Duration, now: Timestamp) -> Rows<OutboxRow> {
+        let hold = match self.fault {
+            RowFault::DeliversTwice => Duration::ZERO,
+            _ => hold,
+        };
+        self.inner().outbox().claim(kind, limit, hold, now).await
+    }
+
+    async fn complete(&mut self, id: i64) -> Result<(), StoreError> {
+        if self.fault == RowFault::NeverCompletes {
+            return Ok(());
+        }
+        self.inner().outbox().complete(id).await
+    }
+}
+
+impl Drop for BrokenUnit {
+    fn drop(&mut self) {
+        if let (Some(inner), RowFault::CommitsWhatWasDropped) = (self.inner.take(), self.fault) {
+            inner.commit().now_or_never().unwrap().unwrap();
+        }
+    }
+}
+
+#[async_trait]
+impl MetadataStore for BrokenMetadata {
+    fn is_sole_writer(&self) -> bool {
+        true
+    }
+
+    async fn repository(&self, name: &RepositoryName) -> Result<Option<Arc<RepositoryRecord>>, StoreError> {
+        self.inner.repository(name).await
+    }
+
+    async fn manifest(
+        &self,
+        name: &RepositoryName,
+        reference: &Reference,
+        now: Timestamp,
+    ) -> Result<Lookup<ManifestRecord>, StoreError> {
+        let lookup = match (self.fault, reference) {
+            (RowFault::IgnoresTheTag, Reference::Tag(_)) => {
+                let tag = Reference::Tag(Tag::new("v1").unwrap());
+                self.inner.manifest(name, &tag, now).await?
+            }
+            _ => self.inner.manifest(name, reference, now).await?,
+        };
+        if self.fault == RowFault::RemembersOldAnswers {
+            let mut old = self.old.lock().unwrap();
+            return Ok(old.get_or_insert(lookup).clone());
+        }
+        Ok(lookup)
+    }
+
+    async fn blob(&self, name: &RepositoryName, digest: &Digest) -> Result<Lookup<BlobRecord>, StoreError> {
+        let mut lookup = self.inner.blob(name, digest).await?;
+        if self.fault == RowFault::ShowsBlobsToAll {
+            lookup.found = self.inner.begin().await?.blobs().find(digest).await?;
+        }
+        Ok(lookup)
+    }
+
+    async fn tags(
+        &self,
+        name: &RepositoryName,
+        page: &PageRequest<Tag>,
+        now: Timestamp,
+    ) -> Result<Lookup<Vec<Tag>>, StoreError> {
+        let mut lookup = self.inner.tags(name, page, now).await?;
+        if let Some(tags) = &mut lookup.found {
+            match self.fault {
+                RowFault::UnsortedTags => tags.reverse(),
+                RowFault::PagesInclude => tags.splice(0..0, page.after.clone()).for_each(drop),
+                _ => {}
+            }
+        }
+        Ok(lookup)
+    }
+
+    async fn repositories(
+        &self,
+        page: &PageRequest<String>,
+    ) -> Result<Vec<Arc<RepositoryRecord>>, StoreError> {
+        let page = match self.fault {
+            RowFault::RepositoriesFromTheStart => &PageRequest::new(None, page.limit),
+            _ => page,
+        };
+        self.inner.repositories(page).await
+    }
+
+    async fn holders(&self, digest: &Digest, page: &PageRequest<RepositoryId>) -> Rows<LinkedBlob> {
+        let mut found = self.inner.holders(digest, page).await?;
+        if self.fault == RowFault::HoldersOldestFirst {
+            found.reverse();
+        }
+        Ok(found)
+    }
+
+    async fn referrers(
+        &self,
+        name: &RepositoryName,
+        subject: &Digest,
+        artifact_type: Option<&MediaType>,
+        page: &PageRequest<Digest>,
+    ) -> Result<Lookup<Vec<Referrer>>, StoreError> {
+        let artifact_type = artifact_type.filter(|_| self.fault != RowFault::IgnoresArtifactTypes);
+        self.inner.referrers(name, subject, artifact_type, page).await
+    }
+
+    async fn upload(&self, id: &str) -> Result<Option<UploadRecord>, StoreError> {
+        self.inner.upload(id).await
+    }
+
+    async fn begin(&self) -> Result<Box<dyn UnitOfWork>, StoreError> {
+        Ok(Box::new(BrokenUnit {
+            inner: Some(self.inner.begin().await?),
+            fault: self.fault,
+        }))
+    }
+}
+
+#[test]
+fn every_broken_metadata_store_is_caught() {
+    use RowFault::*;
+    for fault in [
+        ForgetsCommits,
+        CommitsWhatWasDropped,
+        RemembersOldAnswers,
+        IgnoresTheTag,
+        PagesInclude,
+        IgnoresArtifactTypes,
+        ShowsBlobsToAll,
+        UnsortedTags,
+        RepositoriesFromTheStart,
+        PointsAtNothing,
+        EndsNoTag,
+        ForgetsHistory,
+        LinkedToAll,
+        EndlessLeases,
+        UnlinksNothing,
+        ClaimsForAll,
+        LosesHashState,
+        RemovesAnyVersion,
+        StaleNewestFirst,
+        DeliversTwice,
+        NeverCompletes,
+        HoldersOldestFirst,
+    ] {
+        let report = run_metadata(move || {
+            Arc::new(BrokenMetadata {
+                inner: MemoryMetadata::new(),
+                fault,
+                old: std::sync::Mutex::default(),
+            })
+        });
+        assert!(!report.failed.is_empty(), "{fault:?} was not caught");
+    }
+}
