@@ -17,8 +17,9 @@ use tokio::time::Sleep;
 
 use crate::mapped::Mapping;
 
-/// Bytes sent at once: what one slow reader pins.
-const PIECE: usize = 256 << 10;
+/// Bytes sent at once. They are a file's, in the page cache, or in memory for another reason: a slow reader
+/// pins nothing that would not be there without it.
+const PIECE: usize = 512 << 10;
 
 /// A request's body: no byte for `idle` ends it.
 pub(crate) fn incoming<B>(body: B, idle: Duration) -> ByteStream

@@ -21,12 +21,16 @@ use crate::server::Timeouts;
 /// So many bytes tell HTTP/1.1 from HTTP/2; before they have come, nobody else keeps a time limit.
 const PREFACE: usize = 24;
 
+/// Files that all connections of a server are sending.
+pub(crate) type Files = Arc<AtomicUsize>;
+
 /// What a connection's requests and its socket tell one another.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Shared(Arc<State>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    files: Files,
     /// Files whose mapped bytes may be on their way.
     mappings: Mutex<Vec<WeakMapping>>,
     /// Responses whose bodies are being sent.
@@ -36,6 +40,15 @@ struct State {
 }
 
 impl Shared {
+    pub(crate) fn new(files: Files) -> Self {
+        Self(Arc::new(State {
+            files,
+            mappings: Mutex::default(),
+            sending: AtomicUsize::new(0),
+            moved: AtomicBool::new(false),
+        }))
+    }
+
     fn mappings(&self) -> MutexGuard<'_, Vec<WeakMapping>> {
         self.0.mappings.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -46,6 +59,7 @@ impl Shared {
             let mut mappings = self.mappings();
             mappings.retain(|mapping| !mapping.is_gone());
             mappings.push(mapping.downgrade());
+            self.0.files.fetch_add(1, Ordering::AcqRel);
         }
         self.0.sending.fetch_add(1, Ordering::AcqRel);
         self.0.moved.store(true, Ordering::Release);
@@ -61,8 +75,9 @@ impl Shared {
     }
 
     fn origin(&self, bytes: &[u8]) -> Option<Origin> {
-        // Most pieces that are written are heads and small bodies.
-        if bytes.len() < 4096 {
+        // Most pieces that are written are heads and small bodies. A lone reader on the same machine is
+        // woken for each few pages that the kernel sends by itself, which costs more than copying.
+        if bytes.len() < 4096 || self.0.files.load(Ordering::Acquire) < 2 {
             return None;
         }
         self.mappings().iter().find_map(|mapping| mapping.origin(bytes))
@@ -100,6 +115,9 @@ impl Body for Followed {
 impl Drop for Followed {
     fn drop(&mut self) {
         self.shared.0.sending.fetch_sub(1, Ordering::AcqRel);
+        if self.body.mapping().is_some() {
+            self.shared.0.files.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tower_service::Service;
 
 use crate::body::ResponseBody;
-use crate::connection::{Shared, Socket};
+use crate::connection::{Files, Shared, Socket};
 use crate::service::ClientAddress;
 
 /// Most bytes read from a connection at once: what one slow writer pins, and the longest head.
@@ -144,6 +144,7 @@ impl Server {
         let builder = self.builder();
         let mut shutdown = std::pin::pin!(shutdown);
         let mut connections = JoinSet::new();
+        let files = Files::default();
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept(), if connections.len() < self.max_connections => accepted,
@@ -160,6 +161,7 @@ impl Server {
                         builder: builder.clone(),
                         timeouts: self.timeouts,
                         watcher: graceful.watcher(),
+                        files: Files::clone(&files),
                     };
                     connections.spawn(connection.serve(stream, service));
                 }
@@ -209,6 +211,7 @@ struct Connection {
     builder: Builder<TokioExecutor>,
     timeouts: Timeouts,
     watcher: Watcher,
+    files: Files,
 }
 
 impl Connection {
@@ -224,7 +227,7 @@ impl Connection {
             tracing::debug!(%error, "the connection is gone already");
             return;
         }
-        let shared = Shared::default();
+        let shared = Shared::new(self.files);
         let io = TokioIo::new(Socket::new(stream, shared.clone(), self.timeouts));
         let followed = shared.clone();
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {

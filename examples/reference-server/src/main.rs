@@ -15,11 +15,6 @@ use clap::{Args, Parser, Subcommand};
 use quay_http::{RegistryService, Server, TokioSpawner};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Large buffers that come and go with every transfer: the system's allocator returns them to the kernel
-/// each time, and their pages fault in anew.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// How long the end waits for what has no connection any more.
 const LAST_WRITES: Duration = Duration::from_secs(30);
 

@@ -75,6 +75,18 @@ impl Log {
             None => panic!("no {parts:?} after event {start} of:\n{}", self.0.join("\n")),
         }
     }
+
+    /// Follows a publication after `start`: the bytes synced, the name given by `call`, the directory
+    /// synced, the rows synced, and only then a 201. Its position.
+    fn published(&self, start: usize, upload: &str, call: &str, hex: &str) -> usize {
+        let created = self.after(start + 1, &["HTTP/1.1 201"]);
+        let bytes = self.after(start + 1, &["sync(", upload]);
+        let named = self.after(bytes + 1, &[call, hex]);
+        let directory = self.after(named + 1, &["fsync(", &format!("sha256/{}>", &hex[..2])]);
+        let rows = self.after(directory + 1, &["sync(", "quay.db-wal"]);
+        assert!(rows < created, "{hex} was answered before it was synced");
+        created
+    }
 }
 
 fn is_answer(event: &str) -> bool {
@@ -104,6 +116,9 @@ fn no_answer_leaves_before_what_it_says_is_on_disk() {
         201
     );
     let config = server.push_blob(NAME, b"{}");
+    server.push_blob(NAME, b"{}");
+    let mount = format!("/v2/org/other/blobs/uploads/?mount={config}&from={NAME}");
+    assert_eq!(server.ask("POST", &mount, &[], b"").status, 201);
     let manifest = image(&config, &digest, "");
     let path = format!("/v2/{NAME}/manifests/v1");
     assert_eq!(
@@ -129,17 +144,18 @@ fn no_answer_leaves_before_what_it_says_is_on_disk() {
     let accepted = log.after(begun + 1, &["HTTP/1.1 202"]);
     assert!(state < accepted, "a chunk was answered before it was synced");
     // PUT: the bytes, the published name, its directory, then the rows.
-    let bytes = log.after(accepted + 1, &["sync(", &format!("uploads/{id}>")]);
-    let renamed = log.after(bytes + 1, &["rename", hex]);
-    let directory = log.after(renamed + 1, &["fsync(", &format!("sha256/{}>", &hex[..2])]);
-    let rows = log.after(directory + 1, wal);
-    let created = log.after(accepted + 1, &["HTTP/1.1 201"]);
-    assert!(rows < created, "a blob was answered before it was synced");
-    // The configuration's blob, in one request.
-    let single = log.after(created + 1, &["HTTP/1.1 201"]);
+    let created = log.published(accepted, &format!("uploads/{id}>"), "link", hex);
+    // In one request; then the same content again, which replaces the name.
+    let config_hex = config.strip_prefix("sha256:").unwrap();
+    let single = log.published(created, "uploads/", "link", config_hex);
+    let again = log.published(single, "uploads/", "rename", config_hex);
+    // A mount: its rows.
+    let rows = log.after(again + 1, wal);
+    let mounted = log.after(again + 1, &["HTTP/1.1 201"]);
+    assert!(rows < mounted, "a mount was answered before it was synced");
     // The manifest: its rows.
-    let rows = log.after(single + 1, wal);
-    let put = log.after(single + 1, &["HTTP/1.1 201"]);
+    let rows = log.after(mounted + 1, wal);
+    let put = log.after(mounted + 1, &["HTTP/1.1 201"]);
     assert!(rows < put, "a manifest was answered before it was synced");
 }
 
@@ -170,6 +186,8 @@ fn push(address: &str, told: &mut Told, manifest: &[u8], digest: &str) -> std::i
     let single = format!("/v2/{NAME}/blobs/uploads/?digest={}", sha256(b"{}"));
     assert_eq!(ask(address, "POST", &single, &[], b"{}")?.status, 201);
     told.single = true;
+    // The same content again takes another way.
+    assert_eq!(ask(address, "POST", &single, &[], b"{}")?.status, 201);
     let path = format!("/v2/{NAME}/manifests/v1");
     assert_eq!(
         ask(address, "PUT", &path, &[("content-type", OCI)], manifest)?.status,
@@ -234,6 +252,7 @@ fn a_kill_between_any_two_steps_loses_nothing_and_leaves_no_litter() {
         "pwrite64",
         "fdatasync",
         "fsync",
+        "mkdir,mkdirat",
         "link,linkat",
         "rename,renameat,renameat2",
         "unlink,unlinkat",
@@ -241,7 +260,10 @@ fn a_kill_between_any_two_steps_loses_nothing_and_leaves_no_litter() {
     ] {
         for count in 1..=12 {
             let data = TempDir::new().unwrap();
-            let server = Server::open(data.path());
+            // Threads count their calls for themselves, so there are as few as can be.
+            let mut command = command(data.path(), &["--open"]);
+            command.env("TOKIO_WORKER_THREADS", "1");
+            let server = Server::start(command);
             let inject = format!("inject={call}:signal=KILL:when={count}");
             let mut strace = trace(
                 &server,

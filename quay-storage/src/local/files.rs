@@ -128,15 +128,9 @@ fn lock(file: &File, path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Writes pieces one behind the other; says how many bytes that were.
-pub(super) fn write_all(file: &File, pieces: &[Bytes], start: u64) -> Result<u64, StoreError> {
-    let mut written = 0_u64;
-    for piece in pieces {
-        file.write_all_at(piece, start.saturating_add(written))
-            .map_err(|error| StoreError::io("write an upload", error))?;
-        written = written.saturating_add(piece.len() as u64);
-    }
-    Ok(written)
+pub(super) fn write(file: &File, bytes: &[u8], start: u64) -> Result<(), StoreError> {
+    file.write_all_at(bytes, start)
+        .map_err(|error| StoreError::io("write an upload", error))
 }
 
 /// Makes an upload's bytes durable, and its name with the first of them.

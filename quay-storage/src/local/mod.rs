@@ -15,6 +15,7 @@ mod pipe;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -32,10 +33,11 @@ use quay_core::{BodyError, StoreError, StoreErrorKind};
 
 use pipe::{Batch, Pipe, Sink};
 
-/// Bytes handed to the disk at once.
-const BATCH: u64 = 128 << 10;
-/// Pieces handed to the disk at once, however small: each costs memory of its own.
-const PIECES: usize = 512;
+/// Bytes that all uploads together hand to the disk at once: few of them in large batches, which cost less
+/// to hand over, many in small ones, which cost less memory.
+const BATCHES: usize = 2 << 20;
+/// The smallest and the largest batch.
+const BATCH: RangeInclusive<usize> = (96 << 10)..=(512 << 10);
 /// Files of published blobs that are kept open.
 const OPEN_FILES: u64 = 256;
 /// Reads up to this length are answered from memory, without a file handle on the way.
@@ -154,10 +156,11 @@ impl LocalBlobs {
         let spawner = &*self.0.spawner;
         let mut written = 0_u64;
         let outcome = loop {
-            let Received { pieces, length, next } = receive(&mut data).await;
+            let Received { bytes, next } = receive(&mut data, writing.pipe.spare(), self.batch()).await;
+            let length = bytes.len() as u64;
             let sync = matches!(next, Next::End(_)) && options.durability == Durability::Now;
             // The next batch is received while this one is written.
-            if let Err(error) = writing.pipe.push(Batch { pieces, sync }, spawner).await {
+            if let Err(error) = writing.pipe.push(Batch { bytes, sync }, spawner).await {
                 break Err(error);
             }
             written = written.saturating_add(length);
@@ -216,6 +219,12 @@ impl LocalBlobs {
         Ok(())
     }
 
+    /// How many bytes an upload's next batch should have.
+    fn batch(&self) -> usize {
+        let uploads = self.writing().len().max(1);
+        (BATCHES / uploads).clamp(*BATCH.start(), *BATCH.end())
+    }
+
     fn writing(&self) -> MutexGuard<'_, HashMap<PathBuf, Pipe>> {
         self.0.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -268,8 +277,7 @@ impl Drop for Writing {
 
 /// What came of a stream until a batch was full or the stream ended.
 struct Received {
-    pieces: Vec<Bytes>,
-    length: u64,
+    bytes: Vec<u8>,
     next: Next,
 }
 
@@ -280,29 +288,35 @@ enum Next {
     End(Option<BodyError>),
 }
 
-async fn receive(data: &mut ByteStream) -> Received {
-    let mut received = Received {
-        pieces: Vec::new(),
-        length: 0,
-        next: Next::More,
-    };
-    while received.length < BATCH && received.pieces.len() < PIECES {
+/// Fills a batch. The pieces are copied: each may pin a buffer many times its size.
+async fn receive(data: &mut ByteStream, mut bytes: Vec<u8>, batch: usize) -> Received {
+    bytes.clear();
+    if bytes.capacity() > batch.saturating_mul(2) {
+        // Of a time when there were fewer uploads.
+        bytes = Vec::new();
+    }
+    while bytes.len() < batch {
         match data.next().await {
             Some(Ok(piece)) => {
-                received.length += piece.len() as u64;
-                received.pieces.push(piece);
+                // Room for one piece more than a batch, or for all of a short body.
+                if bytes.capacity() - bytes.len() < piece.len() {
+                    let double = bytes.capacity().saturating_mul(2).min(batch);
+                    bytes.reserve_exact(double.saturating_sub(bytes.len()).max(piece.len()));
+                }
+                bytes.extend_from_slice(&piece);
             }
             Some(Err(error)) => {
-                received.next = Next::End(Some(error));
-                break;
+                let next = Next::End(Some(error));
+                return Received { bytes, next };
             }
             None => {
-                received.next = Next::End(None);
-                break;
+                let next = Next::End(None);
+                return Received { bytes, next };
             }
         }
     }
-    received
+    let next = Next::More;
+    Received { bytes, next }
 }
 
 #[async_trait]

@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
-use bytes::Bytes;
 use futures::future::poll_fn;
 use futures::task::AtomicWaker;
 use quay_core::runtime::Spawner;
@@ -22,7 +21,7 @@ const DEPTH: usize = 1;
 /// What is to be done with an upload's file next.
 #[derive(Debug)]
 pub(super) struct Batch {
-    pub(super) pieces: Vec<Bytes>,
+    pub(super) bytes: Vec<u8>,
     /// Whether the bytes must be durable then.
     pub(super) sync: bool,
 }
@@ -59,13 +58,10 @@ impl Sink {
             None => self.file.insert(files::open_upload(&self.path, self.start)?),
         };
         let at = self.start.saturating_add(self.written);
-        self.written = self
-            .written
-            .saturating_add(files::write_all(file, &batch.pieces, at)?);
+        files::write(file, &batch.bytes, at)?;
+        self.written = self.written.saturating_add(batch.bytes.len() as u64);
         if let Some(hasher) = &mut self.hasher {
-            for piece in &batch.pieces {
-                hasher.update(piece);
-            }
+            hasher.update(&batch.bytes);
         }
         if batch.sync {
             files::sync_upload(file, &self.path, self.start)?;
@@ -87,6 +83,8 @@ struct Shared {
 #[derive(Debug)]
 struct Queue {
     waiting: VecDeque<Batch>,
+    /// A batch's memory that may be used again.
+    spare: Vec<u8>,
     /// Whether a job is at work, or about to be.
     running: bool,
     /// `None` while a job has it.
@@ -105,6 +103,7 @@ impl Pipe {
         Self(Arc::new(Shared {
             queue: Mutex::new(Queue {
                 waiting: VecDeque::new(),
+                spare: Vec::new(),
                 running: false,
                 sink: Some(sink),
                 failed: None,
@@ -160,6 +159,11 @@ impl Pipe {
         .await
     }
 
+    /// Memory for the next batch.
+    pub(super) fn spare(&self) -> Vec<u8> {
+        std::mem::take(&mut self.0.queue().spare)
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         !self.0.queue().running
     }
@@ -195,8 +199,7 @@ impl Job {
             };
             self.shared.changed.wake();
             let outcome = sink.take(&batch);
-            // Before anybody hears of it: the memory is the receiver's to use again.
-            drop(batch);
+            self.shared.queue().spare = batch.bytes;
             if let Err(error) = outcome {
                 let mut queue = self.shared.queue();
                 queue.waiting.clear();

@@ -202,23 +202,6 @@ pub(super) async fn sqlite_rows(
     Ok(rows?.into_iter().map(Row::Sqlite).collect())
 }
 
-#[cfg(feature = "sqlite")]
-pub(super) async fn sqlite_run(
-    connection: &mut sqlx::SqliteConnection,
-    sql: Cow<'static, str>,
-    values: Vec<Value>,
-) -> Result<u64, sqlx::Error> {
-    let done = match sql {
-        Cow::Borrowed(sql) => bind_all!(sqlx::query(sql), values).execute(connection).await,
-        Cow::Owned(sql) => {
-            bind_all!(sqlx::query(AssertSqlSafe(sql)), values)
-                .execute(connection)
-                .await
-        }
-    };
-    Ok(done?.rows_affected())
-}
-
 #[cfg(feature = "postgres")]
 pub(super) async fn postgres_rows(
     connection: &mut sqlx::PgConnection,

@@ -3,6 +3,10 @@
 //! A unit of work is a savepoint in a transaction that stays open while others wait for their turn. The
 //! committer queues for the connection like everybody else; when it gets it, it commits for all who came
 //! before, with one sync of the log, and only then are they answered.
+//!
+//! Every call to the connection is a trip to its thread and back, which costs more than most statements.
+//! So statements whose outcome nobody waits for travel with the next one, and what begins and ends
+//! savepoints travels with the statements of whoever comes next.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -21,10 +25,13 @@ use sqlx::sqlite::{
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard, oneshot};
 
 use super::cache::{Cache, Touched};
-use super::db::{Row, Value, failed, sqlite_rows, sqlite_run};
+use super::db::{Row, Value, failed, sqlite_rows};
 
 /// Connections that read. Statements take microseconds; more connections would cost memory.
 const READERS: u32 = 4;
+
+/// Prepared statements kept by each connection. The same one travels in different company.
+const STATEMENTS: usize = 300;
 
 #[derive(Debug)]
 pub(super) struct Sqlite {
@@ -40,14 +47,35 @@ struct Writer {
     connection: SqliteConnection,
     /// Whether a transaction is open.
     open: bool,
-    /// Whether a savepoint is open that nobody will release: its unit of work was dropped.
-    abandoned: bool,
-    /// Whether a statement failed in a way that may have ended the whole transaction.
+    savepoint: Savepoint,
+    /// Whether a call has failed or was given up in a way that leaves open what became of the transaction.
     suspect: bool,
     /// Who waits for the commit.
     pending: Vec<oneshot::Sender<Result<(), StoreError>>>,
     touched: Touched,
     cache: Arc<Cache>,
+}
+
+/// What is to become of the savepoint that is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Savepoint {
+    /// There is none.
+    None,
+    /// Its unit of work has committed: it is to be released.
+    Done,
+    /// Its unit of work is at work, or was dropped: unless it says otherwise, it is to be undone.
+    Abandoned,
+}
+
+impl Savepoint {
+    /// The statements that end it.
+    const fn end(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Done => "RELEASE unit; ",
+            Self::Abandoned => "ROLLBACK TO unit; RELEASE unit; ",
+        }
+    }
 }
 
 /// A unit of work: a savepoint, and the connection with it.
@@ -56,6 +84,11 @@ pub(super) struct Unit {
     /// `None` once committed.
     writer: Option<OwnedMutexGuard<Writer>>,
     wake: Arc<Notify>,
+    /// Whether its savepoint has been opened.
+    begun: bool,
+    /// Statements whose outcome nobody has waited for yet.
+    deferred: String,
+    deferred_values: Vec<Value>,
     pub(super) touched: Touched,
 }
 
@@ -77,6 +110,7 @@ impl Sqlite {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Duration::from_secs(10))
+            .statement_cache_capacity(STATEMENTS)
             .pragma("mmap_size", "268435456")
             .disable_statement_logging();
         // By way of a pool, whose future owns what it needs.
@@ -102,7 +136,7 @@ impl Sqlite {
         let writer = Arc::new(Mutex::new(Writer {
             connection,
             open: false,
-            abandoned: false,
+            savepoint: Savepoint::None,
             suspect: false,
             pending: Vec::new(),
             touched: Touched::default(),
@@ -146,16 +180,14 @@ impl Sqlite {
     pub(super) async fn begin(&self) -> Result<Unit, StoreError> {
         let mut writer = Arc::clone(&self.writer).lock_owned().await;
         writer.settle().await;
-        // From here on a dropped unit of work leaves something to clean up.
-        let mut unit = Unit {
+        Ok(Unit {
             writer: Some(writer),
             wake: Arc::clone(&self.wake),
+            begun: false,
+            deferred: String::new(),
+            deferred_values: Vec::new(),
             touched: Touched::default(),
-        };
-        if let Some(writer) = &mut unit.writer {
-            writer.start().await?;
-        }
-        Ok(unit)
+        })
     }
 }
 
@@ -198,60 +230,31 @@ fn lock(path: &Path) -> Result<File, StoreError> {
 }
 
 impl Writer {
-    async fn execute(&mut self, sql: &'static str) -> Result<(), StoreError> {
-        sqlite_run(&mut self.connection, Cow::Borrowed(sql), Vec::new())
-            .await
-            .map(drop)
-            .map_err(|error| failed(sql, error))
+    /// Runs statements. Until the answer is there, nobody knows what has become of the transaction.
+    async fn call(&mut self, sql: Cow<'static, str>, values: Vec<Value>) -> Result<Vec<Row>, sqlx::Error> {
+        self.suspect = true;
+        let outcome = sqlite_rows(&mut self.connection, sql, values).await;
+        self.suspect = false;
+        outcome
     }
 
-    /// Cleans up behind a unit of work that was dropped.
+    /// Ends the transaction if it cannot be trusted any more.
     async fn settle(&mut self) {
         if self.suspect {
             self.give_up("another change of the same commit failed").await;
-        } else if self.abandoned {
-            // Should this be dropped half way, nobody knows what is left of the transaction.
-            self.suspect = true;
-            let undone = async {
-                self.execute("ROLLBACK TO unit").await?;
-                self.execute("RELEASE unit").await
-            };
-            if undone.await.is_ok() {
-                self.suspect = false;
-                self.abandoned = false;
-            } else {
-                self.give_up("the transaction was lost").await;
-            }
         }
     }
 
     /// Ends the transaction for everybody in it. They may try again.
     async fn give_up(&mut self, reason: &str) {
-        self.suspect = true;
         // Fails when SQLite has rolled back by itself, which is as well.
-        let _ = self.execute("ROLLBACK").await;
+        let _ = self.call(Cow::Borrowed("ROLLBACK"), Vec::new()).await;
         self.open = false;
-        self.abandoned = false;
-        self.suspect = false;
+        self.savepoint = Savepoint::None;
         self.touched = Touched::default();
         for waiting in self.pending.drain(..) {
             let _ = waiting.send(Err(again(reason)));
         }
-    }
-
-    async fn start(&mut self) -> Result<(), StoreError> {
-        if !self.open {
-            self.open = true;
-            // Set first: should this future be dropped, `settle` finds no savepoint and rolls back.
-            self.abandoned = true;
-            self.execute("BEGIN IMMEDIATE")
-                .await
-                .inspect_err(|_| self.suspect = true)?;
-        }
-        self.abandoned = true;
-        self.execute("SAVEPOINT unit")
-            .await
-            .inspect_err(|_| self.suspect = true)
     }
 
     /// The committer's turn.
@@ -260,9 +263,15 @@ impl Writer {
         if !self.open {
             return;
         }
-        match self.execute("COMMIT").await {
-            Ok(()) => {
+        let sql = match self.savepoint {
+            Savepoint::None => "COMMIT",
+            Savepoint::Done => "RELEASE unit; COMMIT",
+            Savepoint::Abandoned => "ROLLBACK TO unit; RELEASE unit; COMMIT",
+        };
+        match self.call(Cow::Borrowed(sql), Vec::new()).await {
+            Ok(_) => {
                 self.open = false;
+                self.savepoint = Savepoint::None;
                 // Dropped from the caches before anybody is told that it changed.
                 self.cache.drop_touched(&std::mem::take(&mut self.touched));
                 for waiting in self.pending.drain(..) {
@@ -270,6 +279,7 @@ impl Writer {
                 }
             }
             Err(error) => {
+                let error = failed("commit", error);
                 let kind = error.kind();
                 tracing::error!(%error, source = ?std::error::Error::source(&error), "commit failed");
                 let waiting = std::mem::take(&mut self.pending);
@@ -289,39 +299,78 @@ impl Unit {
             .ok_or_else(|| StoreError::new(StoreErrorKind::Other, "the unit of work has ended"))
     }
 
+    /// Adds a statement to go with the next one. It must yield no rows.
+    pub(super) fn defer(&mut self, sql: &str, values: Vec<Value>) {
+        self.deferred.push_str(sql);
+        self.deferred.push_str("; ");
+        self.deferred_values.extend(values);
+    }
+
     pub(super) async fn rows(
         &mut self,
         sql: Cow<'static, str>,
         values: Vec<Value>,
     ) -> Result<Vec<Row>, StoreError> {
+        let deferred = std::mem::take(&mut self.deferred);
+        let mut all_values = std::mem::take(&mut self.deferred_values);
+        all_values.extend(values);
+        let begun = std::mem::replace(&mut self.begun, true);
         let writer = self.writer()?;
-        let outcome = sqlite_rows(&mut writer.connection, sql, values)
-            .await
-            .map_err(|error| failed("change", error));
-        writer.note(outcome)
+        let sql = if begun && deferred.is_empty() {
+            sql
+        } else {
+            let before = if begun {
+                String::new()
+            } else if writer.open {
+                format!("{}SAVEPOINT unit; ", writer.savepoint.end())
+            } else {
+                "BEGIN IMMEDIATE; SAVEPOINT unit; ".to_owned()
+            };
+            Cow::Owned(format!("{before}{deferred}{sql}"))
+        };
+        writer.open = true;
+        writer.savepoint = Savepoint::Abandoned;
+        let outcome = writer.call(sql, all_values).await;
+        outcome.map_err(|error| {
+            let error = failed("change", error);
+            // SQLite undoes a statement that met a constraint by itself, and the whole transaction when
+            // the disk is full, say.
+            writer.suspect = error.kind() != StoreErrorKind::Conflict;
+            error
+        })
     }
 
+    /// Runs a statement; says how many rows it changed.
     pub(super) async fn run(
         &mut self,
         sql: Cow<'static, str>,
         values: Vec<Value>,
     ) -> Result<u64, StoreError> {
-        let writer = self.writer()?;
-        let outcome = sqlite_run(&mut writer.connection, sql, values)
-            .await
-            .map_err(|error| failed("change", error));
-        writer.note(outcome)
+        let rows = self
+            .rows(Cow::Owned(format!("{sql}; SELECT changes()")), values)
+            .await?;
+        match rows.last() {
+            Some(row) => row.size(0),
+            None => Ok(0),
+        }
     }
 
     pub(super) async fn commit(mut self) -> Result<(), StoreError> {
-        let writer = self.writer()?;
-        let outcome = writer.execute("RELEASE unit").await;
-        writer.note(outcome)?;
-        writer.abandoned = false;
-        let (sender, committed) = oneshot::channel();
-        writer.pending.push(sender);
+        if let Some(last) = self.deferred.strip_suffix("; ") {
+            // The last one takes the others along.
+            let all = last.to_owned();
+            self.deferred.clear();
+            let values = std::mem::take(&mut self.deferred_values);
+            self.rows(Cow::Owned(all), values).await?;
+        }
+        if !self.begun {
+            return Ok(());
+        }
         let touched = std::mem::take(&mut self.touched);
+        let (sender, committed) = oneshot::channel();
         if let Some(mut writer) = self.writer.take() {
+            writer.savepoint = Savepoint::Done;
+            writer.pending.push(sender);
             writer.touched.merge(touched);
         }
         self.wake.notify_one();
@@ -331,19 +380,6 @@ impl Unit {
                 "the host is shutting down",
             ))
         })
-    }
-}
-
-impl Writer {
-    /// Remembers a failure that may have ended more than the statement. SQLite undoes a statement that
-    /// met a constraint by itself, and the whole transaction when the disk is full, say.
-    fn note<T>(&mut self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
-        if let Err(error) = &outcome
-            && error.kind() != StoreErrorKind::Conflict
-        {
-            self.suspect = true;
-        }
-        outcome
     }
 }
 

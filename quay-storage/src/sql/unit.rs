@@ -66,6 +66,28 @@ impl Unit {
         }
     }
 
+    /// Runs a statement whose outcome is not asked for, now or with the next one.
+    #[cfg_attr(
+        not(feature = "postgres"),
+        expect(clippy::unused_async, reason = "SQLite alone waits for nothing here")
+    )]
+    async fn defer(
+        &mut self,
+        sql: impl Into<Cow<'static, str>> + Send,
+        values: Vec<Value>,
+    ) -> Result<(), StoreError> {
+        let sql = sql.into();
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(unit) => {
+                unit.defer(&sql, values);
+                Ok(())
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => self.run(sql, values).await.map(drop),
+        }
+    }
+
     /// What keeps other writers from a row until the end. SQLite's single writer needs nothing.
     fn for_update(&self) -> &'static str {
         match self {
@@ -132,7 +154,7 @@ impl Unit {
                     i64::from(edge.held)
                 ]);
             }
-            self.run(sql, values).await?;
+            self.defer(sql, values).await?;
         }
         self.consume_leases(repository, manifest).await
     }
@@ -157,7 +179,7 @@ impl Unit {
             );
             let mut values = values![repository];
             values.extend(padded(chunk));
-            self.run(sql, values).await?;
+            self.defer(sql, values).await?;
         }
         Ok(())
     }
@@ -204,6 +226,10 @@ impl UnitOfWork for Unit {
 
 #[async_trait]
 impl RepositoryStore for Unit {
+    #[cfg_attr(
+        not(feature = "postgres"),
+        expect(unused_variables, reason = "SQLite alone looks for nothing here")
+    )]
     async fn lock(&mut self, repository: RepositoryId) -> Result<bool, StoreError> {
         match self {
             // Its units of work follow one another.
@@ -234,15 +260,12 @@ impl RepositoryStore for Unit {
         visibility: Visibility,
         now: Timestamp,
     ) -> Result<RepositoryRecord, StoreError> {
-        if let Some(record) = RepositoryStore::find(self, name).await? {
-            return Ok(record);
-        }
-        self.run(
+        self.defer(
             "INSERT INTO qr_namespace (name) VALUES (?) ON CONFLICT (name) DO NOTHING",
             values![name.namespace()],
         )
         .await?;
-        self.run(
+        self.defer(
             "INSERT INTO qr_repository (namespace_id, path, kind, state, visibility, created_ms) \
              VALUES ((SELECT id FROM qr_namespace WHERE name = ?), ?, 'image', 'normal', ?, ?) \
              ON CONFLICT (path) DO NOTHING",
@@ -318,7 +341,7 @@ impl ManifestStore for Unit {
                 return Ok((row.id, PutOutcome::Unchanged));
             }
             Some(row) => {
-                self.run(
+                self.defer(
                     "UPDATE qr_manifest SET live = 1, deleted_ms = NULL, media_type = ?, payload = ?, size = ? \
                      WHERE id = ?",
                     values![
@@ -329,7 +352,7 @@ impl ManifestStore for Unit {
                     ],
                 )
                 .await?;
-                self.run(
+                self.defer(
                     "DELETE FROM qr_manifest_edge WHERE manifest_id = ?",
                     values![row.id],
                 )
@@ -360,7 +383,7 @@ impl ManifestStore for Unit {
             }
         };
         self.insert_edges(repository, id, manifest).await?;
-        self.run(
+        self.defer(
             "UPDATE qr_manifest_edge SET held = 1 WHERE repository_id = ? AND digest = ? AND held = 0 \
              AND kind IN ('child', 'subject')",
             values![repository, digest],
@@ -376,12 +399,12 @@ impl ManifestStore for Unit {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         self.touch(repository);
-        self.run(
+        self.defer(
             "UPDATE qr_manifest SET live = NULL, deleted_ms = ? WHERE id = ? AND repository_id = ?",
             values![now.as_millis(), manifest, repository],
         )
         .await?;
-        self.run(
+        self.defer(
             "DELETE FROM qr_blob_link WHERE repository_id = ? AND (lease_until_ms IS NULL OR lease_until_ms <= ?) \
              AND blob_id IN (SELECT b.id FROM qr_manifest_edge e JOIN qr_blob b ON b.digest = e.digest \
              WHERE e.manifest_id = ? AND e.kind IN ('config', 'layer') AND NOT EXISTS \
@@ -471,14 +494,14 @@ impl TagStore for Unit {
         let mut start = now.as_millis();
         if let Some(row) = rows.first() {
             start = start.max(row.int(0)?.saturating_add(1));
-            self.run(
+            self.defer(
                 "UPDATE qr_tag SET live = NULL, end_ms = CASE WHEN end_ms IS NULL OR end_ms > ? THEN ? ELSE end_ms END \
                  WHERE repository_id = ? AND name = ? AND live = 1",
                 values![start, start, repository, name.as_str()],
             )
             .await?;
         }
-        self.run(
+        self.defer(
             "INSERT INTO qr_tag (repository_id, name, manifest_id, start_ms, live, hidden, reversion) \
              VALUES (?, ?, ?, ?, 1, 0, 0)",
             values![repository, name.as_str(), manifest, start],
@@ -544,7 +567,7 @@ impl BlobIndex for Unit {
             )
             .await?;
         let id = rows.first().ok_or_else(|| corrupt("no id"))?.int(0)?;
-        self.run(
+        self.defer(
             "INSERT INTO qr_placement (blob_id, location, object_key) VALUES (?, ?, ?) \
              ON CONFLICT (blob_id, location) DO NOTHING",
             values![id, &*blob.placement.location, blob.placement.key.as_str()],
@@ -582,13 +605,13 @@ impl BlobIndex for Unit {
         lease: Timestamp,
     ) -> Result<(), StoreError> {
         self.touch(repository);
-        self.run(
+        self.defer(
             "INSERT INTO qr_blob_link (repository_id, blob_id, lease_until_ms) VALUES (?, ?, ?) \
              ON CONFLICT (repository_id, blob_id) DO UPDATE SET lease_until_ms = excluded.lease_until_ms",
             values![repository, blob, lease.as_millis()],
         )
         .await?;
-        self.run(
+        self.defer(
             "UPDATE qr_manifest_edge SET held = 1 WHERE repository_id = ? AND digest = ? AND held = 0 \
              AND kind IN ('config', 'layer')",
             values![repository, digest.to_string()],
@@ -612,7 +635,7 @@ impl BlobIndex for Unit {
 #[async_trait]
 impl UploadStore for Unit {
     async fn insert(&mut self, upload: &NewUpload, now: Timestamp) -> Result<(), StoreError> {
-        self.run(
+        self.defer(
             "INSERT INTO qr_upload (id, repository_id, principal, location, algorithm, byte_count, hash_state, \
              store_state, version, claimed_until_ms, created_ms, updated_ms) VALUES (?, ?, ?, ?, ?, 0, ?, ?, 0, 0, ?, ?)",
             values![
@@ -702,7 +725,7 @@ impl UploadStore for Unit {
 #[async_trait]
 impl Outbox for Unit {
     async fn push(&mut self, kind: &str, payload: &str, now: Timestamp) -> Result<(), StoreError> {
-        self.run(
+        self.defer(
             "INSERT INTO qr_outbox (kind, payload, created_ms, due_ms) VALUES (?, ?, ?, ?)",
             values![kind, payload, now.as_millis(), now.as_millis()],
         )
@@ -738,7 +761,7 @@ impl Outbox for Unit {
     }
 
     async fn complete(&mut self, id: i64) -> Result<(), StoreError> {
-        self.run("DELETE FROM qr_outbox WHERE id = ?", values![id])
+        self.defer("DELETE FROM qr_outbox WHERE id = ?", values![id])
             .await?;
         Ok(())
     }
