@@ -8,7 +8,9 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
+#[cfg(feature = "server")]
+use std::sync::Weak;
 
 use bytes::Bytes;
 use memmap2::{Advice, Mmap, MmapOptions};
@@ -21,6 +23,10 @@ const PAGE: usize = 4096;
 pub(crate) struct Mapping(Arc<Inner>);
 
 #[derive(Debug)]
+#[cfg_attr(
+    not(feature = "server"),
+    expect(dead_code, reason = "the server alone asks where bytes come from")
+)]
 struct Inner {
     map: Mmap,
     file: Arc<File>,
@@ -106,16 +112,19 @@ impl Mapping {
         std::hint::black_box(piece.last());
     }
 
+    #[cfg(feature = "server")]
     /// A handle that does not keep it alive.
     pub(crate) fn downgrade(&self) -> WeakMapping {
         WeakMapping(Arc::downgrade(&self.0))
     }
 }
 
+#[cfg(feature = "server")]
 /// A mapping that may be gone.
 #[derive(Debug)]
 pub(crate) struct WeakMapping(Weak<Inner>);
 
+#[cfg(feature = "server")]
 /// Where bytes of memory lie in a file.
 #[derive(Debug)]
 pub(crate) struct Origin {
@@ -123,6 +132,7 @@ pub(crate) struct Origin {
     pub(crate) offset: u64,
 }
 
+#[cfg(feature = "server")]
 impl WeakMapping {
     pub(crate) fn is_gone(&self) -> bool {
         self.0.strong_count() == 0
@@ -169,6 +179,7 @@ mod tests {
         assert!(!mapping.is_resident(&(0..200_001)), "outside the mapping");
     }
 
+    #[cfg(feature = "server")]
     #[test]
     fn bytes_are_traced_to_the_file_while_the_mapping_lives() {
         let (_, mapping) = mapped();

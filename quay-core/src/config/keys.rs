@@ -429,12 +429,12 @@ keys! {
     "FORCE_NONSECURE_SESSION_COOKIE" Boolean "false" - [];
     "JSONIFY_PRETTYPRINT_REGULAR" Boolean "false" - [];
     "LOGGING_LEVEL" Text r#""DEBUG""# - [];
-    "PREFERRED_URL_SCHEME" Text r#""http""# - [in_effect];
+    "PREFERRED_URL_SCHEME" Text r#""http""# - [];
     "PROPAGATE_EXCEPTIONS" Boolean "true" - [];
     "PROXY_COUNT" Number "1" - [];
     "SECRET_KEY" Text "null" - [nullable secret];
     "SEND_FILE_MAX_AGE_DEFAULT" Number "0" - [];
-    "SERVER_HOSTNAME" Text "null" - [nullable in_effect];
+    "SERVER_HOSTNAME" Text "null" - [nullable];
     "SETUP_COMPLETE" Boolean "false" - [];
     "SYSTEM_SERVICES_PATH" Text "null" - [nullable];
     "SYSTEM_SERVICE_BLACKLIST" List "[]" - [];

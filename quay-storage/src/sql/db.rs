@@ -1,5 +1,6 @@
 //! One text for every dialect: values, rows and errors without a driver's types.
 
+#[cfg(feature = "sqlite")]
 use std::borrow::Cow;
 use std::str::FromStr;
 

@@ -1,5 +1,9 @@
 //! Metadata in a SQL database: one set of queries, printed the same for every dialect.
 
+#[cfg_attr(
+    not(feature = "sqlite"),
+    expect(dead_code, reason = "a sole writer alone remembers anything")
+)]
 mod cache;
 mod db;
 mod migrate;
@@ -17,7 +21,9 @@ use quay_core::metadata::{
     BlobRecord, LinkedBlob, Lookup, ManifestRecord, MetadataStore, PageRequest, Referrer, RepositoryId,
     RepositoryRecord, UnitOfWork, UploadRecord,
 };
-use quay_core::runtime::{Spawner, Timestamp};
+#[cfg(feature = "sqlite")]
+use quay_core::runtime::Spawner;
+use quay_core::runtime::Timestamp;
 use quay_core::{Digest, MediaType, Reference, RepositoryName, Tag};
 
 use cache::{Cache, Known, What};

@@ -108,6 +108,10 @@ impl Unit {
         }
     }
 
+    #[cfg_attr(
+        not(feature = "sqlite"),
+        expect(unused_variables, reason = "nothing is cached")
+    )]
     fn touch(&mut self, repository: RepositoryId) {
         match self {
             #[cfg(feature = "sqlite")]
@@ -119,6 +123,10 @@ impl Unit {
         }
     }
 
+    #[cfg_attr(
+        not(feature = "sqlite"),
+        expect(unused_variables, reason = "nothing is cached")
+    )]
     fn touch_record(&mut self, name: &RepositoryName) {
         match self {
             #[cfg(feature = "sqlite")]
