@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::executor::block_on;
-use quay_auth::StaticUsers;
+use quay_auth::{AnonymousAllowed, StaticUsers};
 use quay_core::Authenticator;
 use quay_core::testing::auth::{KnownUser, run_authenticator};
 
@@ -17,4 +17,10 @@ fn static_users_pass() {
     ));
     report.assert_passed();
     assert_eq!(report.not_applicable, []);
+}
+
+#[test]
+fn anonymous_allowed_passes() {
+    let authenticator: Arc<dyn Authenticator> = Arc::new(AnonymousAllowed);
+    block_on(run_authenticator(&authenticator, None)).assert_passed();
 }

@@ -142,6 +142,23 @@ fn config_yaml_is_in_effect() {
 }
 
 #[test]
+fn an_open_server_on_more_than_loopback_warns() {
+    for (address, warns) in [("0.0.0.0:0", true), ("127.0.0.1:0", false)] {
+        let data = TempDir::new().unwrap();
+        let log = data.path().join("log");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_reference-server"));
+        command
+            .args(["serve", "--open", "--listen", address, "--data"])
+            .arg(data.path())
+            .stderr(std::fs::File::create(&log).unwrap());
+        let server = Server::start(command);
+        assert!(server.stop().success());
+        let log = std::fs::read_to_string(log).unwrap();
+        assert_eq!(log.contains("everybody who can reach"), warns, "{address}: {log}");
+    }
+}
+
+#[test]
 fn a_second_server_on_the_same_data_is_refused() {
     let data = TempDir::new().unwrap();
     let _server = Server::open(data.path());

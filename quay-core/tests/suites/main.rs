@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod broken_auth;
 mod broken_blobs;
 mod broken_metadata;
 

@@ -14,7 +14,7 @@ use quay_core::registry::Options;
 use quay_http::{RegistryService, Settings, TokioSpawner, tokio_runtime};
 use tower_service::Service as _;
 
-use crate::doubles::{Delivering, Form, Secretive};
+use crate::doubles::{Delivering, Form, Remembering, Secretive};
 use crate::support::{Api, registry, sha256};
 
 const NAME: &str = "org/app";
@@ -201,4 +201,20 @@ async fn reading_a_head_takes_no_range_and_an_upload_has_one_too() {
     let upload = api.begin(NAME).await;
     let head = api.ask(Method::HEAD, &upload, &[], "").await;
     assert_eq!((head.status.as_u16(), head.header("range")), (204, "0-0"));
+}
+
+#[tokio::test]
+async fn every_request_has_an_id_its_own_or_the_one_it_came_with() {
+    let remembering = Arc::new(Remembering::default());
+    let api = Api(RegistryService::new(
+        registry(Options::default(), Arc::<Remembering>::clone(&remembering)),
+        Settings::default(),
+    ));
+    api.get("/v2/").await;
+    api.get("/v2/").await;
+    api.ask(Method::GET, "/v2/", &[("x-request-id", "abc-1")], "")
+        .await;
+    let ids = remembering.0.lock().unwrap().clone();
+    assert!(!ids[0].is_empty() && ids[0] != ids[1], "{ids:?}");
+    assert_eq!(ids[2], "abc-1");
 }
