@@ -24,6 +24,9 @@ const PREFACE: usize = 24;
 /// Files that all connections of a server are sending.
 pub(crate) type Files = Arc<AtomicUsize>;
 
+/// Nothing but a body's piece is this long.
+const LARGE: usize = 4096;
+
 /// What a connection's requests and its socket tell one another.
 #[derive(Debug, Clone)]
 pub(crate) struct Shared(Arc<State>);
@@ -77,7 +80,7 @@ impl Shared {
     fn origin(&self, bytes: &[u8]) -> Option<Origin> {
         // Most pieces that are written are heads and small bodies. A lone reader on the same machine is
         // woken for each few pages that the kernel sends by itself, which costs more than copying.
-        if bytes.len() < 4096 || self.0.files.load(Ordering::Acquire) < 2 {
+        if bytes.len() < LARGE || self.0.files.load(Ordering::Acquire) < 2 {
             return None;
         }
         self.mappings().iter().find_map(|mapping| mapping.origin(bytes))
@@ -260,6 +263,10 @@ impl AsyncWrite for Socket {
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let outcome = self.poll_send(context, pieces);
+        // A piece of a body, which may take a slow reader long; pings and window updates are small.
+        if outcome.is_ready() && pieces.first().is_some_and(|piece| piece.len() >= LARGE) {
+            self.shared.0.moved.store(true, Ordering::Release);
+        }
         self.watch(context, outcome)
     }
 

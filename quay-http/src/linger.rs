@@ -19,11 +19,20 @@ const TIME: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// A request's body that is read on when it is let go before its end.
-pub(crate) struct Lingering<B: Body<Data = Bytes> + Send + 'static>(Option<Pin<Box<B>>>);
+pub(crate) struct Lingering<B: Body<Data = Bytes> + Send + 'static> {
+    /// `None` once it has ended.
+    body: Option<Pin<Box<B>>>,
+    /// Whether the client is sending, as far as anybody knows.
+    sending: bool,
+}
 
 impl<B: Body<Data = Bytes> + Send + 'static> Lingering<B> {
-    pub(crate) fn new(body: B) -> Self {
-        Self((!body.is_end_stream()).then(|| Box::pin(body)))
+    /// `sending` says whether the client sends without being asked.
+    pub(crate) fn new(body: B, sending: bool) -> Self {
+        Self {
+            body: (!body.is_end_stream()).then(|| Box::pin(body)),
+            sending,
+        }
     }
 }
 
@@ -35,22 +44,23 @@ impl<B: Body<Data = Bytes> + Send + 'static> Body for Lingering<B> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let Some(body) = &mut self.0 else {
+        self.sending = true;
+        let Some(body) = &mut self.body else {
             return Poll::Ready(None);
         };
         let frame = body.as_mut().poll_frame(context);
         if matches!(frame, Poll::Ready(None | Some(Err(_)))) {
-            self.0 = None;
+            self.body = None;
         }
         frame
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(Body::is_end_stream)
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0
+        self.body
             .as_ref()
             .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
@@ -58,7 +68,10 @@ impl<B: Body<Data = Bytes> + Send + 'static> Body for Lingering<B> {
 
 impl<B: Body<Data = Bytes> + Send + 'static> Drop for Lingering<B> {
     fn drop(&mut self) {
-        let left = self.0.take().filter(|body| !body.is_end_stream());
+        let left = self
+            .body
+            .take()
+            .filter(|body| self.sending && !body.is_end_stream());
         if let (Some(body), Ok(runtime)) = (left, Handle::try_current()) {
             runtime.spawn(tokio::time::timeout(TIME, read_on(body)));
         }

@@ -129,11 +129,13 @@ impl RegistryService {
             Err(NoRoute::Encoded) => return bad_path(),
         };
         let (parts, body) = request.into_parts();
-        // A client that waits to be asked for its body has not sent any, and must not be.
-        if parts.headers.contains_key(EXPECT) || parts.version == Version::HTTP_2 {
+        if parts.version == Version::HTTP_2 {
             self.exchange(&route, &parts, body).await
         } else {
-            self.exchange(&route, &parts, Lingering::new(body)).await
+            // A client that waits to be asked for its body has not sent any, and must not be asked.
+            let asked = !parts.headers.contains_key(EXPECT);
+            let body = Lingering::new(body, asked);
+            self.exchange(&route, &parts, body).await
         }
     }
 
@@ -273,7 +275,12 @@ where
             let span = request_span(&request);
             let mut response = this.answer(request).instrument(span.clone()).await;
             span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
-            if head && response.status() != StatusCode::NOT_MODIFIED {
+            if head
+                && !matches!(
+                    response.status(),
+                    StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT
+                )
+            {
                 // The body's length is the answer, the body is not sent.
                 let length = response.body().size_hint().exact().unwrap_or_default();
                 response

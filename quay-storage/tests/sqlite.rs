@@ -79,7 +79,7 @@ async fn many_writers_share_commits_and_lose_nothing() {
             let mut unit = store.begin().await.unwrap();
             let now = Timestamp::from_millis(1);
             unit.repositories()
-                .ensure(&name, Visibility::Private, now)
+                .create(&name, Visibility::Private, now)
                 .await
                 .unwrap();
             if index % 10 == 9 {
@@ -110,7 +110,7 @@ async fn a_cancelled_unit_of_work_does_not_hold_up_others() {
         let ensure = async {
             let now = Timestamp::from_millis(1);
             unit.repositories()
-                .ensure(&name, Visibility::Private, now)
+                .create(&name, Visibility::Private, now)
                 .await
                 .unwrap();
             unit.commit().await.unwrap();
@@ -121,7 +121,7 @@ async fn a_cancelled_unit_of_work_does_not_hold_up_others() {
     let mut unit = store.begin().await.unwrap();
     let now = Timestamp::from_millis(2);
     unit.repositories()
-        .ensure(&name, Visibility::Private, now)
+        .create(&name, Visibility::Private, now)
         .await
         .unwrap();
     unit.commit().await.unwrap();

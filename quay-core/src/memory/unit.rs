@@ -199,14 +199,14 @@ impl RepositoryStore for MemoryUnit {
         Ok(self.state.repository(name).map(|record| (**record).clone()))
     }
 
-    async fn ensure(
+    async fn create(
         &mut self,
         name: &RepositoryName,
         visibility: Visibility,
         _: Timestamp,
-    ) -> Result<RepositoryRecord, StoreError> {
-        if let Some(record) = self.state.repository(name) {
-            return Ok((**record).clone());
+    ) -> Result<Option<RepositoryRecord>, StoreError> {
+        if self.state.repository(name).is_some() {
+            return Ok(None);
         }
         let id = self.next_id();
         let stored =
@@ -221,7 +221,7 @@ impl RepositoryStore for MemoryUnit {
         self.state
             .repositories
             .insert_mut(name.path().to_owned(), Arc::new(record.clone()));
-        Ok(record)
+        Ok(Some(record))
     }
 }
 

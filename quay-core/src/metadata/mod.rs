@@ -1,6 +1,6 @@
 //! The port for rows: repositories, manifests, tags, blobs, uploads and the outbox.
 //!
-//! Reads that stand alone are methods of [`MetadataStore`], each at most one round trip. Whatever
+//! Reads that stand alone are methods of [`MetadataStore`], each a round trip or two. Whatever
 //! changes something goes through a [`UnitOfWork`], whose accessors are grouped by concept and which
 //! commits as a whole or not at all.
 

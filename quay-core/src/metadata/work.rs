@@ -62,14 +62,14 @@ pub trait RepositoryStore: Send {
     /// A repository by name, locked.
     async fn find(&mut self, name: &RepositoryName) -> Result<Option<RepositoryRecord>, StoreError>;
 
-    /// The repository of that name, created as a normal image repository if there is none. Creates the
-    /// namespace, too.
-    async fn ensure(
+    /// Creates a normal image repository, and its namespace if there is none. `None` when there is a
+    /// repository of that name already, also one that another unit of work has just made.
+    async fn create(
         &mut self,
         name: &RepositoryName,
         visibility: Visibility,
         now: Timestamp,
-    ) -> Result<RepositoryRecord, StoreError>;
+    ) -> Result<Option<RepositoryRecord>, StoreError>;
 }
 
 /// What [`ManifestStore::put`] found.
@@ -78,7 +78,7 @@ pub trait RepositoryStore: Send {
 pub enum PutOutcome {
     /// The repository had no such manifest.
     Created,
-    /// It had it, live; nothing was changed.
+    /// It had it, live. Leases of what it holds were consumed, nothing else was changed.
     Unchanged,
     /// It had been deleted and is live again, with edges as given.
     Revived,

@@ -122,23 +122,27 @@ impl Registry {
         caller: &Caller,
     ) -> Result<(), Error> {
         self.writable(name, Action::Delete, caller).await?;
-        transact!(self, |unit| async {
-            let repository = unit
-                .repositories()
-                .find(name)
-                .await?
-                .ok_or_else(|| unknown_name(name))?;
-            if unit.manifests().holds_blob(repository.id, digest).await? {
-                return Err(Error::new(
-                    ErrorKind::BlobInUse,
-                    "a manifest of this repository holds the blob, delete that first",
-                ));
-            }
-            if !unit.blobs().unlink(repository.id, digest).await? {
-                return Err(unknown_blob(digest));
-            }
-            Ok(())
-        })
+        transact!(
+            self,
+            |unit| async {
+                let repository = unit
+                    .repositories()
+                    .find(name)
+                    .await?
+                    .ok_or_else(|| unknown_name(name))?;
+                if unit.manifests().holds_blob(repository.id, digest).await? {
+                    return Err(Error::new(
+                        ErrorKind::BlobInUse,
+                        "a manifest of this repository holds the blob, delete that first",
+                    ));
+                }
+                if !unit.blobs().unlink(repository.id, digest).await? {
+                    return Err(unknown_blob(digest));
+                }
+                Ok(())
+            },
+            self.writable(name, Action::Delete, caller).await?
+        )
     }
 
     /// Gives a repository access to a blob that another one holds: `source`, or any that this caller may

@@ -11,7 +11,8 @@ use crate::media_type::MediaType;
 use crate::metadata::{PageRequest, REFERRERS_BYTES, Referrer, RepositoryRecord};
 use crate::name::{RepositoryName, Tag};
 
-/// Most pages of repositories looked through for one page of those that the caller may see.
+/// Most pages of repositories looked through for one page of those that the caller may see, once one of
+/// them has been found.
 const CATALOG_ROUNDS: usize = 10;
 /// Repositories looked at together when many are not the caller's to see.
 const CATALOG_BATCH: usize = 100;

@@ -306,46 +306,50 @@ impl Registry {
     ) -> Result<(), Error> {
         self.writable(name, Action::Delete, caller).await?;
         let now = self.0.runtime.clock.now();
-        transact!(self, |unit| async {
-            let repository = unit
-                .repositories()
-                .find(name)
-                .await?
-                .ok_or_else(|| unknown_name(name))?
-                .id;
-            match reference {
-                Reference::Tag(tag) => {
-                    let live = unit
-                        .tags()
-                        .live(repository, std::slice::from_ref(tag), now)
+        transact!(
+            self,
+            |unit| async {
+                let repository = unit
+                    .repositories()
+                    .find(name)
+                    .await?
+                    .ok_or_else(|| unknown_name(name))?
+                    .id;
+                match reference {
+                    Reference::Tag(tag) => {
+                        let live = unit
+                            .tags()
+                            .live(repository, std::slice::from_ref(tag), now)
+                            .await?;
+                        condition.check(live.first().map(|record| &record.digest))?;
+                        if live.is_empty() || !unit.tags().end(repository, tag, now).await? {
+                            return Err(unknown_manifest(reference));
+                        }
+                    }
+                    Reference::Digest(digest) => {
+                        let row = unit
+                            .manifests()
+                            .find(repository, digest)
+                            .await?
+                            .filter(|row| row.live);
+                        condition.check(row.as_ref().map(|row| &row.digest))?;
+                        let row = row.ok_or_else(|| unknown_manifest(reference))?;
+                        for tag in unit.tags().pointing_at(repository, row.id).await? {
+                            unit.tags().end(repository, &tag.name, now).await?;
+                        }
+                        unit.manifests().end(repository, row.id, now).await?;
+                    }
+                }
+                if self.subscribed("manifest.deleted") {
+                    let payload =
+                        serde_json::json!({ "repository": name.path(), "reference": reference.to_string() });
+                    unit.outbox()
+                        .push("manifest.deleted", &payload.to_string(), now)
                         .await?;
-                    condition.check(live.first().map(|record| &record.digest))?;
-                    if live.is_empty() || !unit.tags().end(repository, tag, now).await? {
-                        return Err(unknown_manifest(reference));
-                    }
                 }
-                Reference::Digest(digest) => {
-                    let row = unit
-                        .manifests()
-                        .find(repository, digest)
-                        .await?
-                        .filter(|row| row.live);
-                    condition.check(row.as_ref().map(|row| &row.digest))?;
-                    let row = row.ok_or_else(|| unknown_manifest(reference))?;
-                    for tag in unit.tags().pointing_at(repository, row.id).await? {
-                        unit.tags().end(repository, &tag.name, now).await?;
-                    }
-                    unit.manifests().end(repository, row.id, now).await?;
-                }
-            }
-            if self.subscribed("manifest.deleted") {
-                let payload =
-                    serde_json::json!({ "repository": name.path(), "reference": reference.to_string() });
-                unit.outbox()
-                    .push("manifest.deleted", &payload.to_string(), now)
-                    .await?;
-            }
-            Ok(())
-        })
+                Ok(())
+            },
+            self.writable(name, Action::Delete, caller).await?
+        )
     }
 }

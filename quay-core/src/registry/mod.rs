@@ -333,12 +333,12 @@ impl Registry {
                 Err(unknown_name(name))
             };
         }
-        if unit.repositories().find(name).await?.is_some() {
+        let created = unit.repositories().create(name, Visibility::Private, now).await?;
+        let appeared = || {
             let context = "the repository was made by somebody else meanwhile";
-            return Err(StoreError::new(StoreErrorKind::Conflict, context).into());
-        }
-        let record = unit.repositories().ensure(name, Visibility::Private, now).await?;
-        Ok(record.id)
+            StoreError::new(StoreErrorKind::Conflict, context)
+        };
+        Ok(created.ok_or_else(appeared)?.id)
     }
 
     fn location(&self, id: &str) -> Option<&Arc<dyn BlobStore>> {

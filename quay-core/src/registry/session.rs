@@ -88,7 +88,7 @@ impl Registry {
         })
     }
 
-    /// Takes it for this process alone. From here on every way out ends the claim.
+    /// Takes it for this process alone, until the claim is ended or runs out.
     pub(super) async fn claim_session(&self, mut session: Session) -> Result<Session, Error> {
         if self.0.metadata.is_sole_writer() {
             return Ok(session);

@@ -132,6 +132,12 @@ impl Registry {
             let body = location.store.staged(&staged.state, staged.length).await?;
             let digest = digest_of(body, algorithm, &*self.0.runtime.spawner).await?;
             if self.is_placed(&digest, location).await? {
+                // Somebody counts on the object. Should an earlier sweep have taken it away and ended
+                // before it could put it back, it is put back now.
+                location
+                    .store
+                    .commit(&staged.state, &digest, staged.length)
+                    .await?;
                 continue;
             }
             removed += usize::from(inventory.unpublish(&staged.state, &digest).await?);

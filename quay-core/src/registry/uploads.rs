@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::StreamExt;
 
-use super::session::Taken;
+use super::session::{Session, Taken};
 use super::{Registry, gone, unknown_name};
 use crate::auth::Action;
 use crate::blob_store::{ByteStream, Durability};
@@ -109,36 +109,49 @@ impl Registry {
         algorithm: Algorithm,
         caller: &Caller,
     ) -> Result<UploadStatus, Error> {
-        let mut found = self.writable(name, Action::Push, caller).await?;
+        let found = self.writable(name, Action::Push, caller).await?;
         let location = self.preferred()?;
         let id = self.0.runtime.random_id();
         // Locked so that a sweep leaves it alone until its row is there.
         let _guard = self.lock_upload(&id)?;
         let state = location.store.begin(&id).await?;
+        let upload = NewUpload::new(
+            id,
+            0,
+            caller.principal.binding(),
+            Arc::clone(&location.id),
+            algorithm,
+            state,
+        );
+        if let Err(error) = self.record_upload(name, found, &upload, caller).await {
+            super::session::drop_bytes(&*location.store, &upload.store_state).await;
+            return Err(error);
+        }
+        Ok(UploadStatus {
+            id: upload.id,
+            offset: 0,
+        })
+    }
+
+    /// Records a session in its repository, whose id the given one does not know yet.
+    async fn record_upload(
+        &self,
+        name: &RepositoryName,
+        mut found: Option<Arc<RepositoryRecord>>,
+        upload: &NewUpload,
+        caller: &Caller,
+    ) -> Result<(), Error> {
         let now = self.0.runtime.clock.now();
-        let principal = caller.principal.binding();
-        let outcome = transact!(
+        transact!(
             self,
             |unit| async {
-                let repository = self.target(&mut *unit, name, found.as_deref(), now).await?;
-                let upload = NewUpload::new(
-                    id.clone(),
-                    repository,
-                    principal.clone(),
-                    Arc::clone(&location.id),
-                    algorithm,
-                    state.clone(),
-                );
+                let mut upload = upload.clone();
+                upload.repository = self.target(&mut *unit, name, found.as_deref(), now).await?;
                 unit.uploads().insert(&upload, now).await?;
                 Ok(())
             },
             found = self.writable(name, Action::Push, caller).await?
-        );
-        if let Err(error) = outcome {
-            super::session::drop_bytes(&*location.store, &state).await;
-            return Err(error);
-        }
-        Ok(UploadStatus { id, offset: 0 })
+        )
     }
 
     /// How far an upload has come.
@@ -179,29 +192,26 @@ impl Registry {
         let this = self.clone();
         detached(&*self.0.runtime.spawner, async move {
             let session = this.claim_session(session).await?;
-            this.append(session, chunk).await
+            let outcome = this.append(&session, chunk).await;
+            if outcome.is_err() {
+                this.release(&session.record).await;
+            }
+            outcome
         })
         .await
         .map_err(gone)?
     }
 
-    async fn append(&self, session: super::session::Session, chunk: Chunk) -> Result<UploadStatus, Error> {
+    async fn append(&self, session: &Session, chunk: Chunk) -> Result<UploadStatus, Error> {
         let record = &session.record;
-        let taken = match self.take_in(&session, chunk, Durability::Now).await {
-            Ok(taken) => taken,
-            Err(error) => {
-                self.release(record).await;
-                return Err(error);
-            }
-        };
         let Taken {
             state,
             offset,
             hasher,
             interrupted,
-        } = taken;
+        } = self.take_in(session, chunk, Durability::Now).await?;
         if let Some(BodyError::TooLarge { limit }) = interrupted {
-            self.discard(&session).await?;
+            self.discard(session).await?;
             return Err(super::session::too_large(limit));
         }
         if offset > record.offset || session.claimed {
@@ -240,7 +250,11 @@ impl Registry {
         let this = self.clone();
         detached(&*self.0.runtime.spawner, async move {
             let session = this.claim_session(session).await?;
-            this.discard(&session).await
+            let outcome = this.discard(&session).await;
+            if outcome.is_err() {
+                this.release(&session.record).await;
+            }
+            outcome
         })
         .await
         .map_err(gone)?

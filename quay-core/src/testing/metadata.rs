@@ -73,11 +73,19 @@ fn manifest(seed: &str) -> NewManifest {
 }
 
 async fn ensure_repository(unit: &mut dyn UnitOfWork, path: &str) -> Result<RepositoryId, Failure> {
-    let record = unit
+    let name = name(path)?;
+    let created = unit
         .repositories()
-        .ensure(&name(path)?, Visibility::Private, at(0))
+        .create(&name, Visibility::Private, at(0))
         .await?;
-    Ok(record.id)
+    let record = match created {
+        Some(record) => Some(record),
+        None => unit.repositories().find(&name).await?,
+    };
+    match record {
+        Some(record) => Ok(record.id),
+        None => Err(Failure::new(format!("{path} could neither be made nor found"))),
+    }
 }
 
 /// Puts a manifest under a tag, in a unit of work of its own.
@@ -126,6 +134,11 @@ async fn a_repository_is_made_once(instance: &mut dyn Instance<Store>) -> Outcom
         "an empty store knows a/b in a unit of work"
     );
     let first = ensure_repository(&mut *unit, "a/b").await?;
+    let twice = unit
+        .repositories()
+        .create(&name("a/b")?, Visibility::Private, at(1))
+        .await?;
+    ensure!(twice.is_none(), "a/b was made twice");
     let again = ensure_repository(&mut *unit, "a/b").await?;
     let nested = ensure_repository(&mut *unit, "a/b/c").await?;
     ensure!(
@@ -1027,19 +1040,23 @@ async fn push_until_it_works(store: Arc<Store>, path: &'static str, seed: String
     for _ in 0..100 {
         let attempt = async {
             let mut unit = store.begin().await?;
-            let repository = unit
-                .repositories()
-                .ensure(
-                    &RepositoryName::from_path(path).map_err(|_| conflict())?,
-                    Visibility::Private,
-                    at(0),
-                )
-                .await?;
+            let name = RepositoryName::from_path(path).map_err(|_| wrong_name())?;
+            let repositories = unit.repositories();
+            let repository = match repositories.find(&name).await? {
+                Some(found) => found,
+                None => repositories
+                    .create(&name, Visibility::Private, at(0))
+                    .await?
+                    .ok_or_else(|| {
+                        let context = "somebody else was faster";
+                        crate::error::StoreError::new(StoreErrorKind::Conflict, context)
+                    })?,
+            };
             let (id, _) = unit
                 .manifests()
                 .put(repository.id, &manifest(&seed), at(now))
                 .await?;
-            let name = Tag::new("v1").map_err(|_| conflict())?;
+            let name = Tag::new("v1").map_err(|_| wrong_name())?;
             unit.tags().set(repository.id, &name, id, at(now)).await?;
             unit.commit().await
         };
@@ -1052,7 +1069,7 @@ async fn push_until_it_works(store: Arc<Store>, path: &'static str, seed: String
     Err(Failure::new("100 attempts met another writer".into()))
 }
 
-fn conflict() -> crate::error::StoreError {
+fn wrong_name() -> crate::error::StoreError {
     crate::error::StoreError::new(StoreErrorKind::Other, "a name of the suite is wrong")
 }
 

@@ -79,7 +79,12 @@ impl Exchange<'_> {
         }
         // Whoever may not push is told so before anything is kept for them.
         self.registry.may_push(name, self.caller).await?;
-        let (bytes, _kept) = self.collect(body).await?;
+        // All of it together may take no longer than two pauses: who dawdles holds up others.
+        let collecting = tokio::time::timeout(self.body_idle * 2, self.collect(body));
+        let (bytes, _kept) = match collecting.await {
+            Ok(collected) => collected?,
+            Err(_) => return Err(quay_core::BodyError::TimedOut.into()),
+        };
         let push = ManifestPush::new(reference.clone(), bytes)
             .with_tags(tags)
             .with_content_type(self.content_type()?)

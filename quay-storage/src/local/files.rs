@@ -24,8 +24,8 @@ fn sync_dir(path: &Path) -> Result<(), StoreError> {
     sync().map_err(failed("sync directory", path))
 }
 
-/// Makes a directory with its parents, each name synced in the directory above it, also one that is there
-/// already: whoever made it may have crashed before that.
+/// Makes a directory with the parents that it lacks, each name synced in the directory above it, its own
+/// also when it is there already: whoever made it may have crashed before that.
 pub(super) fn create_dir_durably(path: &Path) -> Result<(), StoreError> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     match fs::create_dir(path) {
@@ -36,7 +36,12 @@ pub(super) fn create_dir_durably(path: &Path) -> Result<(), StoreError> {
                 return Err(failed("create directory", path)(error));
             };
             create_dir_durably(parent)?;
-            fs::create_dir(path).map_err(failed("create directory", path))?;
+            match fs::create_dir(path) {
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                    return Err(failed("create directory", path)(error));
+                }
+                _ => {}
+            }
         }
         Err(error) => return Err(failed("create directory", path)(error)),
     }
@@ -55,6 +60,8 @@ pub(super) fn open_upload(path: &Path, offset: u64) -> Result<File, StoreError> 
             .open(path)
     };
     let file = open().map_err(failed("open upload", path))?;
+    // Locked before it is looked at: another process may be writing to it, or publishing it.
+    lock(&file, path)?;
     let metadata = file.metadata().map_err(failed("look at upload", path))?;
     if metadata.len() < offset {
         return Err(StoreError::new(
@@ -66,7 +73,6 @@ pub(super) fn open_upload(path: &Path, offset: u64) -> Result<File, StoreError> 
             ),
         ));
     }
-    lock(&file, path)?;
     if metadata.nlink() > 1 {
         drop(file);
         return detach(path, offset);
@@ -75,22 +81,6 @@ pub(super) fn open_upload(path: &Path, offset: u64) -> Result<File, StoreError> 
         file.set_len(offset).map_err(failed("truncate upload", path))?;
     }
     Ok(file)
-}
-
-/// Cuts off what lies behind the first `length` bytes of an upload. Published bytes stay as they are.
-pub(super) fn cut_upload(path: &Path, length: u64) -> Result<(), StoreError> {
-    let cut = || -> io::Result<()> {
-        let file = OpenOptions::new().write(true).open(path)?;
-        let metadata = file.metadata()?;
-        if metadata.nlink() == 1 && metadata.len() > length {
-            file.set_len(length)?;
-        }
-        Ok(())
-    };
-    match cut() {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(failed("truncate upload", path)(error)),
-        _ => Ok(()),
-    }
 }
 
 fn detach(path: &Path, offset: u64) -> Result<File, StoreError> {
@@ -106,17 +96,18 @@ fn detach(path: &Path, offset: u64) -> Result<File, StoreError> {
             .open(&copy_path)?;
         io::copy(&mut source, &mut target)?;
         target.sync_data()?;
-        fs::rename(&copy_path, path)?;
         Ok(target)
     };
     let file = copy().map_err(failed("copy upload", path))?;
+    lock(&file, path)?;
+    fs::rename(&copy_path, path).map_err(failed("copy upload", path))?;
     if let Some(directory) = path.parent() {
         sync_dir(directory)?;
     }
     Ok(file)
 }
 
-/// Keeps other processes from writing to an upload at the same time, as long as the file is open.
+/// Keeps other processes from writing to a file at the same time, as long as it is open.
 fn lock(file: &File, path: &Path) -> Result<(), StoreError> {
     match file.try_lock() {
         Ok(()) => Ok(()),
@@ -149,6 +140,13 @@ pub(super) fn publish(upload: &Path, object: &Path, length: u64) -> Result<(), S
         // Nothing is written to it, so that it may have been published before.
         Some((file, held)) if held == length => {
             lock(&file, upload)?;
+            let held = file.metadata().map_err(failed("look at upload", upload))?.len();
+            if held != length {
+                return Err(StoreError::new(
+                    StoreErrorKind::Conflict,
+                    format!("{} has just been written to", upload.display()),
+                ));
+            }
             file
         }
         _ => open_upload(upload, length)?,
@@ -159,8 +157,14 @@ pub(super) fn publish(upload: &Path, object: &Path, length: u64) -> Result<(), S
         let _ = remove(upload);
         return Err(failed("sync upload", upload)(error));
     }
+    let sync = || object.parent().map_or(Ok(()), sync_dir);
     match fs::hard_link(upload, object) {
-        Ok(()) => {}
+        Ok(()) => {
+            // A name that may not last must not be found: nobody would know of it.
+            return sync().inspect_err(|_| {
+                let _ = remove(object);
+            });
+        }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             if !same_file(upload, object)? {
                 // Linked beside the upload first: a link cannot replace, a rename can.
@@ -172,10 +176,7 @@ pub(super) fn publish(upload: &Path, object: &Path, length: u64) -> Result<(), S
         }
         Err(error) => return Err(failed("publish", object)(error)),
     }
-    match object.parent() {
-        Some(directory) => sync_dir(directory),
-        None => Ok(()),
-    }
+    sync()
 }
 
 /// Takes the published name from an upload's file again. `false` when it names another file by now.

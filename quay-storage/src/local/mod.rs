@@ -175,11 +175,6 @@ impl LocalBlobs {
             }
             Err(error) => {
                 writing.pipe.stop().await;
-                // On a full disk, what cannot be used must not keep others from writing.
-                let cut = self.run(move || files::cut_upload(&path, options.offset)).await;
-                if let Err(error) = cut {
-                    tracing::warn!(%error, "the rest of a failed write could not be cut off");
-                }
                 Err(error)
             }
         }
@@ -203,6 +198,14 @@ impl LocalBlobs {
             store: self.clone(),
             path: path.to_owned(),
             pipe,
+        }
+    }
+
+    /// Ends what a caller that went away has left at work on an upload.
+    async fn let_go(&self, upload: &Path) {
+        let left = self.writing().remove(upload);
+        if let Some(left) = left {
+            left.stop().await;
         }
     }
 
@@ -377,6 +380,7 @@ impl BlobStore for LocalBlobs {
         let upload = self.upload_path(state)?;
         let key = ObjectKey::content_addressed(digest);
         let object = self.object_path(&key)?;
+        self.let_go(&upload).await;
         let this = self.clone();
         self.run(move || {
             this.ensure_directory(&object)?;
@@ -390,10 +394,7 @@ impl BlobStore for LocalBlobs {
 
     async fn abort(&self, state: &UploadState) -> Result<(), StoreError> {
         let path = self.upload_path(state)?;
-        let left = self.writing().remove(&path);
-        if let Some(left) = left {
-            left.stop().await;
-        }
+        self.let_go(&path).await;
         self.run(move || files::remove_upload(&path)).await
     }
 

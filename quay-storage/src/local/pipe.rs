@@ -52,6 +52,15 @@ impl Sink {
         self.hasher
     }
 
+    /// Cuts off what was written: on a full disk, what cannot be used must not keep others from writing.
+    fn cut(self) {
+        if let Some(file) = &self.file
+            && let Err(error) = file.set_len(self.start)
+        {
+            tracing::warn!(%error, "the rest of a failed write could not be cut off");
+        }
+    }
+
     fn take(&mut self, batch: &Batch) -> Result<(), StoreError> {
         let file = match &self.file {
             Some(file) => file,
@@ -170,7 +179,14 @@ impl Pipe {
 
     /// Gives up what is queued and waits until nothing is at work any more.
     pub(super) async fn stop(&self) {
-        self.0.queue().waiting.clear();
+        {
+            let mut queue = self.0.queue();
+            queue.waiting.clear();
+            if queue.running && queue.failed.is_none() {
+                let given_up = "the write was given up";
+                queue.failed = Some(StoreError::new(StoreErrorKind::Conflict, given_up));
+            }
+        }
         let _ = self.finish().await;
     }
 }
@@ -201,6 +217,8 @@ impl Job {
             let outcome = sink.take(&batch);
             self.shared.queue().spare = batch.bytes;
             if let Err(error) = outcome {
+                // Closed before anybody hears of it and tries again.
+                sink.cut();
                 let mut queue = self.shared.queue();
                 queue.waiting.clear();
                 queue.failed = Some(error);

@@ -62,6 +62,10 @@ pub(super) fn placeholders(count: usize) -> String {
     text
 }
 
+/// Longest text, in bytes, that is kept as a prepared statement.
+#[cfg(feature = "sqlite")]
+const KEPT: usize = 8 << 10;
+
 /// Most values in one list. SQLite takes 32 766 parameters, PostgreSQL 65 535.
 pub(super) const LIST: usize = 256;
 
@@ -195,7 +199,10 @@ pub(super) async fn sqlite_rows(
     let rows = match sql {
         Cow::Borrowed(sql) => bind_all!(sqlx::query(sql), values).fetch_all(connection).await,
         Cow::Owned(sql) => {
-            bind_all!(sqlx::query(AssertSqlSafe(sql)), values)
+            // A long text is a long list of one manifest's; kept prepared it would cost much and serve
+            // nobody.
+            let kept = sql.len() <= KEPT;
+            bind_all!(sqlx::query(AssertSqlSafe(sql)).persistent(kept), values)
                 .fetch_all(connection)
                 .await
         }

@@ -1,4 +1,4 @@
-//! Reads outside units of work: one statement each.
+//! Reads outside units of work: one statement each, but for holders of a blob, which take two.
 
 use std::sync::Arc;
 

@@ -316,6 +316,10 @@ impl Unit {
         all_values.extend(values);
         let begun = std::mem::replace(&mut self.begun, true);
         let writer = self.writer()?;
+        if writer.suspect {
+            return Err(again("an earlier change of this unit of work has failed"));
+        }
+        let begins = !writer.open;
         let sql = if begun && deferred.is_empty() {
             sql
         } else {
@@ -335,7 +339,7 @@ impl Unit {
             let error = failed("change", error);
             // SQLite undoes a statement that met a constraint by itself, and the whole transaction when
             // the disk is full, say.
-            writer.suspect = error.kind() != StoreErrorKind::Conflict;
+            writer.suspect = begins || error.kind() != StoreErrorKind::Conflict;
             error
         })
     }
@@ -365,6 +369,9 @@ impl Unit {
         }
         if !self.begun {
             return Ok(());
+        }
+        if self.writer()?.suspect {
+            return Err(again("a change of this unit of work has failed"));
         }
         let touched = std::mem::take(&mut self.touched);
         let (sender, committed) = oneshot::channel();

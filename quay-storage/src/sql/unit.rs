@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use quay_core::StoreError;
 use quay_core::blob_store::UploadState;
 use quay_core::metadata::{
     BlobIndex, BlobRecord, EdgeKind, ManifestStore, NewBlob, NewManifest, NewUpload, Outbox, OutboxRow,
@@ -13,7 +14,6 @@ use quay_core::metadata::{
 };
 use quay_core::runtime::Timestamp;
 use quay_core::{Digest, RepositoryName, Tag};
-use quay_core::{StoreError, StoreErrorKind};
 
 #[cfg(feature = "postgres")]
 use super::db;
@@ -262,33 +262,32 @@ impl RepositoryStore for Unit {
         rows.first().map(repository_of).transpose()
     }
 
-    async fn ensure(
+    async fn create(
         &mut self,
         name: &RepositoryName,
         visibility: Visibility,
         now: Timestamp,
-    ) -> Result<RepositoryRecord, StoreError> {
+    ) -> Result<Option<RepositoryRecord>, StoreError> {
         self.defer(
             "INSERT INTO qr_namespace (name) VALUES (?) ON CONFLICT (name) DO NOTHING",
             values![name.namespace()],
         )
         .await?;
-        self.defer(
-            "INSERT INTO qr_repository (namespace_id, path, kind, state, visibility, created_ms) \
-             VALUES ((SELECT id FROM qr_namespace WHERE name = ?), ?, 'image', 'normal', ?, ?) \
-             ON CONFLICT (path) DO NOTHING",
-            values![
-                name.namespace(),
-                name.path(),
-                visibility.as_str(),
-                now.as_millis()
-            ],
-        )
-        .await?;
         self.touch_record(name);
-        RepositoryStore::find(self, name)
-            .await?
-            .ok_or_else(|| StoreError::new(StoreErrorKind::Conflict, "a new repository vanished at once"))
+        let rows = self
+            .rows(
+                "INSERT INTO qr_repository (namespace_id, path, kind, state, visibility, created_ms) \
+                 VALUES ((SELECT id FROM qr_namespace WHERE name = ?), ?, 'image', 'normal', ?, ?) \
+                 ON CONFLICT (path) DO NOTHING RETURNING id, path, kind, state, visibility",
+                values![
+                    name.namespace(),
+                    name.path(),
+                    visibility.as_str(),
+                    now.as_millis()
+                ],
+            )
+            .await?;
+        rows.first().map(repository_of).transpose()
     }
 }
 
