@@ -19,7 +19,7 @@ async fn seed(harness: &Harness, image: &Image, count: usize) {
     let tags: Vec<Tag> = (0..count - 1)
         .map(|number| Tag::new(&format!("t{number:07}")).unwrap())
         .collect();
-    for tags in tags.chunks(100) {
+    for tags in tags.chunks(50) {
         let reference = Reference::parse(&image.digest).unwrap();
         let push = ManifestPush::new(reference, image.manifest.clone().into())
             .with_tags(tags.to_vec())

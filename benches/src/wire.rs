@@ -140,7 +140,7 @@ impl Connection {
 
 /// The head at the beginning of `bytes`, and where the body begins.
 fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>> {
-    let mut headers = [httparse::EMPTY_HEADER; 32];
+    let mut headers = [httparse::EMPTY_HEADER; 128];
     let mut response = httparse::Response::new(&mut headers);
     let end = match response.parse(bytes).map_err(Error::other)? {
         httparse::Status::Complete(end) => end,

@@ -12,15 +12,15 @@ use futures::executor::block_on;
 use quay_core::auth::{Action, AllowAll, Decision, Resource};
 use quay_core::memory::{MemoryBlobs, MemoryMetadata};
 use quay_core::metadata::{
-    BlobRecord, LinkedBlob, Lookup, ManifestRecord, PageRequest, Referrer, RepositoryId, RepositoryRecord,
-    UnitOfWork, UploadRecord,
+    BlobIndex, BlobRecord, LinkedBlob, Lookup, ManifestRecord, ManifestStore, Outbox, PageRequest, Referrer,
+    RepositoryId, RepositoryRecord, RepositoryStore, TagStore, UnitOfWork, UploadRecord, UploadStore,
 };
 use quay_core::registry::{Chunk, Location, ManifestPush, Options, Upload};
 use quay_core::runtime::Timestamp;
 use quay_core::testing::{ManualClock, test_runtime};
 use quay_core::{
     Algorithm, Authorizer, BlobStore, Caller, Digest, ErrorKind, MediaType, MetadataStore, Reference,
-    Registry, RepositoryName, StoreError, Tag,
+    Registry, RepositoryName, StoreError, StoreErrorKind, Tag,
 };
 
 /// Metadata that others write to as well, for all that the registry knows.
@@ -29,6 +29,43 @@ struct SharedMetadata {
     inner: MemoryMetadata,
     /// Whether the next look for a repository comes too early to see it.
     blind: AtomicBool,
+    /// Whether commits fail.
+    full: AtomicBool,
+}
+
+/// A unit of work that cannot be committed.
+#[derive(Debug)]
+struct Doomed(Box<dyn UnitOfWork>);
+
+#[async_trait]
+impl UnitOfWork for Doomed {
+    fn repositories(&mut self) -> &mut dyn RepositoryStore {
+        self.0.repositories()
+    }
+
+    fn manifests(&mut self) -> &mut dyn ManifestStore {
+        self.0.manifests()
+    }
+
+    fn tags(&mut self) -> &mut dyn TagStore {
+        self.0.tags()
+    }
+
+    fn blobs(&mut self) -> &mut dyn BlobIndex {
+        self.0.blobs()
+    }
+
+    fn uploads(&mut self) -> &mut dyn UploadStore {
+        self.0.uploads()
+    }
+
+    fn outbox(&mut self) -> &mut dyn Outbox {
+        self.0.outbox()
+    }
+
+    async fn commit(self: Box<Self>) -> Result<(), StoreError> {
+        Err(StoreError::new(StoreErrorKind::Full, "commit"))
+    }
 }
 
 #[async_trait]
@@ -96,7 +133,12 @@ impl MetadataStore for SharedMetadata {
     }
 
     async fn begin(&self) -> Result<Box<dyn UnitOfWork>, StoreError> {
-        self.inner.begin().await
+        let unit = self.inner.begin().await?;
+        Ok(if self.full.load(Ordering::SeqCst) {
+            Box::new(Doomed(unit))
+        } else {
+            unit
+        })
     }
 }
 
@@ -394,4 +436,41 @@ fn the_same_push_again_adds_nothing_to_the_history() {
             assert_eq!(history.len(), rows, "after {salt}");
         }
     });
+}
+
+#[test]
+fn what_was_published_and_never_recorded_goes_whatever_the_client_does_next() {
+    for way in ["cancel", "wrong digest", "nothing"] {
+        let setup = setup(&open());
+        let node = &setup.nodes[0];
+        block_on(async {
+            let begun = node
+                .begin_upload(&setup.name, Algorithm::Sha256, &setup.caller)
+                .await
+                .unwrap();
+            let upload = Upload::new(&setup.name, &begun.id);
+            let digest = sha256(b"content");
+            setup.metadata.full.store(true, Ordering::SeqCst);
+            let failed = node
+                .finish_upload(upload, &digest, Some(chunk("content")), &setup.caller)
+                .await;
+            assert_eq!(failed.unwrap_err().kind(), ErrorKind::StorageFull, "{way}");
+            setup.metadata.full.store(false, Ordering::SeqCst);
+            // The claim could not be ended either, and runs out.
+            setup.clock.advance(Duration::from_mins(16));
+            match way {
+                "cancel" => node.cancel_upload(upload, &setup.caller).await.unwrap(),
+                "wrong digest" => {
+                    let other = sha256(b"other");
+                    let wrong = node.finish_upload(upload, &other, None, &setup.caller);
+                    assert_eq!(wrong.await.unwrap_err().kind(), ErrorKind::DigestInvalid);
+                }
+                _ => {}
+            }
+            setup.clock.advance(Duration::from_hours(49));
+            node.sweep(Duration::from_hours(48)).await.unwrap();
+            let key = quay_core::blob_store::ObjectKey::content_addressed(&digest);
+            assert_eq!(setup.blobs.stat(&key).await.unwrap(), None, "{way}");
+        });
+    }
 }

@@ -12,7 +12,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::header::{EXPECT, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 use quay_core::auth::{Authentication, Authenticator};
 use quay_core::{Action, Caller, CredentialKind, Error, ErrorKind, Principal, Registry};
@@ -123,19 +123,13 @@ impl RegistryService {
     where
         B: Body<Data = Bytes> + Send + 'static,
     {
-        let route = match Route::parse(request.uri().path()) {
-            Ok(route) => route,
-            Err(NoRoute::Unknown) => return no_such_path(),
-            Err(NoRoute::Encoded) => return bad_path(),
-        };
         let (parts, body) = request.into_parts();
-        if parts.version == Version::HTTP_2 {
-            self.exchange(&route, &parts, body).await
-        } else {
-            // A client that waits to be asked for its body has not sent any, and must not be asked.
-            let asked = !parts.headers.contains_key(EXPECT);
-            let body = Lingering::new(body, asked);
-            self.exchange(&route, &parts, body).await
+        // A client that waits to be asked for its body has not sent any, and must not be asked.
+        let body = Lingering::new(body, !parts.headers.contains_key(EXPECT));
+        match Route::parse(parts.uri.path()) {
+            Ok(route) => self.exchange(&route, &parts, body).await,
+            Err(NoRoute::Unknown) => no_such_path(),
+            Err(NoRoute::Encoded) => bad_path(),
         }
     }
 

@@ -1,5 +1,5 @@
 //! The suite on local disk, and what is particular to it.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
 mod support;
 
@@ -137,4 +137,52 @@ async fn a_truncated_object_is_reported_and_not_delivered() {
     std::fs::write(disk.directory.path().join(key.as_str()), "he").unwrap();
     let error = disk.store.open(&key, Open::whole(5)).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+}
+
+#[tokio::test]
+async fn an_object_that_its_upload_leaves_behind_is_found_by_the_inventory() {
+    let disk = OnDisk::new().await;
+    let state = disk.store.begin("a1").await.unwrap();
+    disk.store
+        .append(&state, body("hello"), Append::at(0))
+        .await
+        .unwrap();
+    let digest = Digest::of(Algorithm::Sha256, b"hello");
+    let key = disk.store.commit(&state, &digest, 5).await.unwrap().key;
+    // Nobody recorded it, and the client goes on with something else.
+    disk.store
+        .append(&state, body("other"), Append::at(0))
+        .await
+        .unwrap();
+    disk.store.abort(&state).await.unwrap();
+    let inventory = disk.store.inventory().unwrap();
+    let found = inventory
+        .staged_uploads(Timestamp::from_millis(i64::MAX), None, 10)
+        .await
+        .unwrap();
+    assert_eq!(found.len(), 1);
+    assert!(found[0].published && found[0].length == 5, "{found:?}");
+    assert!(inventory.unpublish(&found[0].state, &digest).await.unwrap());
+    disk.store.abort(&found[0].state).await.unwrap();
+    assert_eq!(disk.store.stat(&key).await.unwrap(), None);
+    assert_eq!(disk.files(), [] as [PathBuf; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_first_publications_meet_in_new_directories() {
+    for _ in 0..20 {
+        let disk = OnDisk::new().await;
+        let publications = (0..16).map(|number| {
+            let store = Arc::clone(&disk.store);
+            tokio::task::spawn(async move {
+                let state = store.begin(&format!("a{number}")).await.unwrap();
+                store.append(&state, body("hello"), Append::at(0)).await.unwrap();
+                let digest = Digest::of(Algorithm::Sha256, b"hello");
+                store.commit(&state, &digest, 5).await.map(drop)
+            })
+        });
+        for outcome in futures::future::join_all(publications).await {
+            outcome.unwrap().unwrap();
+        }
+    }
 }

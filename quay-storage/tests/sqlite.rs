@@ -127,3 +127,29 @@ async fn a_cancelled_unit_of_work_does_not_hold_up_others() {
     unit.commit().await.unwrap();
     assert!(store.repository(&name).await.unwrap().is_some());
 }
+
+#[tokio::test]
+async fn what_an_abandoned_unit_of_work_has_seen_is_durable() {
+    let file = InFile::new().await;
+    let store = file.store();
+    for index in 0..20 {
+        let name = RepositoryName::from_path(&format!("org/r{index}")).unwrap();
+        let mut first = store.begin().await.unwrap();
+        let now = Timestamp::from_millis(1);
+        first
+            .repositories()
+            .create(&name, Visibility::Private, now)
+            .await
+            .unwrap();
+        // Asks for the connection before the committer can.
+        let (committed, seen) = futures::join!(first.commit(), async {
+            let mut second = store.begin().await.unwrap();
+            let seen = second.repositories().find(&name).await.unwrap().is_some();
+            second.abandon().await.unwrap();
+            // A reader sees what is committed, and nothing else.
+            (seen, store.repository(&name).await.unwrap().is_some())
+        });
+        committed.unwrap();
+        assert_eq!(seen, (true, true), "{name}");
+    }
+}

@@ -36,7 +36,7 @@ async fn for_all(
 /// A server that holds `count` tags in one repository.
 async fn with_tags(kind: &Kind, place: &Path, count: u64) -> Result<Server> {
     /// As many as one push may set.
-    const AT_ONCE: u64 = 100;
+    const AT_ONCE: u64 = 50;
     let mut server = Server::start(kind, place).await?;
     server.label = format!("{count} tags");
     let name = "bench/tags";

@@ -36,7 +36,7 @@ impl Default for Limits {
         Self {
             bytes: 4 << 20,
             depth: 32,
-            values: 250_000,
+            values: 50_000,
             descriptors: 10_000,
         }
     }
@@ -170,6 +170,7 @@ impl Manifest {
             return Err(invalid("the manifest is not a JSON object"));
         }
         let kind = kind_of(declared, &document)?;
+        spelling(&document)?;
         let payload = if kind == ManifestKind::Schema1Signed {
             schema1::payload(bytes, &document).map_err(invalid)?
         } else {
@@ -187,6 +188,11 @@ impl Manifest {
         if kind == ManifestKind::Schema1Signed {
             let covered = json::parse(&manifest.payload, limits)
                 .map_err(|error| invalid(format!("the signed payload is not acceptable JSON: {error}")))?;
+            if !schema1::covers(&covered, &document) {
+                return Err(invalid(
+                    "the manifest says something else than what its signatures cover",
+                ));
+            }
             manifest.read_schema1(&covered, limits)?;
         } else if kind.is_schema1() {
             manifest.read_schema1(&document, limits)?;
@@ -235,6 +241,9 @@ impl Manifest {
             name: text("name"),
             tag: text("tag"),
         });
+        if document.get("schemaVersion").and_then(Value::as_u64) != Some(1) {
+            return Err(invalid("schemaVersion is not 1"));
+        }
         let layers = list(document, "fsLayers")?;
         if layers.is_empty() {
             return Err(invalid("a schema 1 manifest needs at least one layer"));
@@ -368,6 +377,52 @@ fn kind_of(declared: Option<ManifestKind>, document: &Value) -> Result<ManifestK
             kind.media_type()
         )))
     }
+}
+
+/// Keys that mean something in a manifest or a descriptor.
+const KEYS: [&str; 18] = [
+    "annotations",
+    "artifactType",
+    "config",
+    "data",
+    "digest",
+    "fsLayers",
+    "history",
+    "layers",
+    "manifests",
+    "mediaType",
+    "name",
+    "platform",
+    "schemaVersion",
+    "signatures",
+    "size",
+    "subject",
+    "tag",
+    "urls",
+];
+
+/// Refuses keys that are spelled like one that means something but for their case: some readers take them
+/// for it.
+fn spelling(document: &Value) -> Result<(), Error> {
+    let check = |object: &Value| -> Result<(), Error> {
+        let keys = object.as_object().into_iter().flat_map(|object| object.keys());
+        for key in keys {
+            let meant = KEYS.iter().find(|known| known.eq_ignore_ascii_case(key));
+            if let Some(meant) = meant.filter(|meant| *meant != key) {
+                return Err(invalid(format!("the key {key:?} could be taken for {meant:?}")));
+            }
+        }
+        Ok(())
+    };
+    check(document)?;
+    for key in ["config", "subject"] {
+        document.get(key).map_or(Ok(()), check)?;
+    }
+    for key in ["layers", "manifests", "fsLayers"] {
+        let list = document.get(key).and_then(Value::as_array);
+        list.into_iter().flatten().try_for_each(check)?;
+    }
+    Ok(())
 }
 
 fn list<'a>(document: &'a Value, key: &str) -> Result<&'a [Value], Error> {

@@ -22,6 +22,16 @@ fn decode(text: &str) -> Option<Vec<u8>> {
         .ok()
 }
 
+/// Whether a signed manifest says what its signatures cover, and nothing more: a reader who does not look at
+/// the signatures must read the same.
+pub(super) fn covers(covered: &Value, document: &Value) -> bool {
+    let (Some(covered), Some(document)) = (covered.as_object(), document.as_object()) else {
+        return false;
+    };
+    let mut unsigned = document.iter().filter(|(key, _)| *key != "signatures");
+    document.len() == covered.len() + 1 && unsigned.all(|(key, value)| covered.get(key) == Some(value))
+}
+
 /// The part of a signed manifest that its signatures cover, and that its digest is taken of: the bytes
 /// before `formatLength`, then `formatTail`, both from the protected headers, which must agree.
 /// `Err` says what is wrong.

@@ -171,6 +171,63 @@ fn what_contradicts_itself_is_refused() {
 }
 
 #[test]
+fn keys_that_could_be_taken_for_others_are_refused() {
+    for (key, value) in [
+        ("Layers", json!([])),
+        ("MediaType", json!(MediaType::OCI_INDEX)),
+        ("SUBJECT", json!(null)),
+    ] {
+        let mut document = image();
+        document[key] = value;
+        let error = parse_as(Some(MediaType::OCI_MANIFEST), &document).unwrap_err();
+        assert!(error.to_string().contains("could be taken for"), "{key}: {error}");
+    }
+    let mut document = image();
+    document["config"]["Digest"] = json!("sha256:x");
+    assert!(parse_as(Some(MediaType::OCI_MANIFEST), &document).is_err());
+    // Annotations are the pusher's, and so is what nobody knows.
+    let mut document = image();
+    document["annotations"] = json!({ "Layers": "a", "layers": "b" });
+    document["com.example"] = json!({ "Digest": 1 });
+    assert!(parse_as(Some(MediaType::OCI_MANIFEST), &document).is_ok());
+}
+
+#[test]
+fn a_signed_manifest_says_what_its_signatures_cover() {
+    let covered = json!({
+        "schemaVersion": 1, "name": "org/app", "tag": "v1", "history": [{ "v1Compatibility": "{}" }],
+        "fsLayers": [{ "blobSum": Digest::of(Algorithm::Sha256, b"layer") }],
+    });
+    let sign = |outer: &Value| {
+        let text = outer.to_string();
+        let payload = covered.to_string();
+        let protected =
+            json!({ "formatLength": 0, "formatTail": URL_SAFE_NO_PAD.encode(payload.as_bytes()) })
+                .to_string();
+        let signature =
+            json!([{ "protected": URL_SAFE_NO_PAD.encode(protected.as_bytes()), "signature": "x" }]);
+        let mut document: Value = serde_json::from_str(&text).unwrap();
+        document["signatures"] = signature;
+        parse_as(Some(MediaType::DOCKER_SCHEMA1_SIGNED), &document)
+    };
+    assert_eq!(
+        sign(&covered).unwrap().digest(Algorithm::Sha256),
+        Digest::of(Algorithm::Sha256, covered.to_string().as_bytes())
+    );
+    let mut other = covered.clone();
+    other["fsLayers"] = json!([{ "blobSum": Digest::of(Algorithm::Sha256, b"hidden") }]);
+    let mut more = covered.clone();
+    more["architecture"] = json!("amd64");
+    for outer in [other, more] {
+        let error = sign(&outer).unwrap_err();
+        assert!(error.to_string().contains("signatures cover"), "{error}");
+    }
+    let mut two = covered.clone();
+    two["schemaVersion"] = json!(2);
+    assert!(parse_as(Some(MediaType::DOCKER_SCHEMA1), &two).is_err());
+}
+
+#[test]
 fn bombs_are_refused() {
     let limits = Limits::default();
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(40), "]".repeat(40));

@@ -46,6 +46,16 @@ pub trait UnitOfWork: Debug + Send {
     /// # Errors
     /// The store's.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;
+
+    /// Undoes the changes, as dropping does, and returns once everything that was read is durable. Provided
+    /// for stores whose units of work see nothing that is not.
+    ///
+    /// # Errors
+    /// [`Conflict`](crate::StoreErrorKind::Conflict) when something that was read has been undone.
+    #[must_use]
+    async fn abandon(self: Box<Self>) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// Repositories within a unit of work.

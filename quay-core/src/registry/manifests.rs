@@ -13,8 +13,8 @@ use crate::metadata::{Edge, EdgeKind, ManifestRecord, NewManifest, PutOutcome, U
 use crate::name::{Reference, RepositoryName, Tag};
 use crate::runtime::blocking;
 
-/// Most tags that one push may set.
-const MAX_TAGS: usize = 100;
+/// Most tags that one push may set. Each is answered with a header of its own, and clients read 100 of them.
+const MAX_TAGS: usize = 64;
 
 /// Manifests up to this many bytes are read where they are: handing them over would cost more.
 const PARSED_INLINE: usize = 64 << 10;
@@ -206,6 +206,8 @@ impl Registry {
         let limits = self.0.options.manifest;
         let parse = move || Manifest::parse(content_type.as_ref(), &bytes, &limits);
         let manifest = if push.bytes.len() > PARSED_INLINE {
+            // One at a time: what is made of a manifest can be many times its size.
+            let _turn = self.0.large_manifests.lock().await;
             blocking(&*self.0.runtime.spawner, parse).await.map_err(gone)??
         } else {
             parse()?

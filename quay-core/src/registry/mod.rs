@@ -14,10 +14,11 @@ macro_rules! transact {
             let outcome: Result<_, $crate::Error> = $work.await;
             let outcome = match outcome {
                 Ok(value) => $unit.commit().await.map(|()| value).map_err($crate::Error::from),
-                Err(error) => {
-                    drop($unit);
-                    Err(error)
-                }
+                // What the error is about must not be something that a failing commit undoes.
+                Err(error) => match $unit.abandon().await {
+                    Ok(()) => Err(error),
+                    Err(undone) => Err($crate::Error::from(undone)),
+                },
             };
             match outcome {
                 Err(error) if $crate::registry::try_again(&error, attempt) => {
@@ -166,6 +167,8 @@ struct Inner {
     authorizer: Arc<dyn Authorizer>,
     runtime: Runtime,
     options: Options,
+    /// Held while a large manifest is read.
+    large_manifests: futures::lock::Mutex<()>,
     /// Uploads that a request of this process is writing to.
     busy: Mutex<HashSet<String>>,
 }
@@ -196,6 +199,7 @@ impl Registry {
             authorizer,
             runtime,
             options,
+            large_manifests: futures::lock::Mutex::default(),
             busy: Mutex::default(),
         }))
     }

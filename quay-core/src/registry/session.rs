@@ -19,7 +19,8 @@ use crate::error::{BodyError, Error, ErrorKind, StoreError, StoreErrorKind};
 use crate::metadata::{RepositoryRecord, UploadRecord};
 
 /// How long a claim keeps other processes out. One that runs out while its request is still at work
-/// costs that request its outcome if somebody else claims the upload meanwhile, and nothing else.
+/// costs that request its outcome if somebody else claims the upload meanwhile, and nothing else: a store
+/// whose uploads are files keeps the two from writing to one of them at the same time.
 const CLAIM: Duration = Duration::from_mins(15);
 
 pub(super) fn unknown_upload() -> Error {
@@ -142,8 +143,16 @@ impl Registry {
         let removed = transact!(self, |unit| async {
             Ok(unit.uploads().remove(&record.upload.id, record.version).await?)
         })?;
-        // Another process may have claimed it meanwhile; the bytes are its then.
-        if removed {
+        // Another process may have claimed it meanwhile; the bytes are its then. Bytes that were published
+        // and never recorded are left to the sweep, which finds the object by them.
+        let published = match session.store.inventory() {
+            Some(inventory) if removed => inventory
+                .staged_upload(&record.upload.id)
+                .await?
+                .is_some_and(|staged| staged.published),
+            _ => false,
+        };
+        if removed && !published {
             drop_bytes(&*session.store, &record.upload.store_state).await;
         }
         Ok(())

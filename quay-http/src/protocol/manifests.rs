@@ -1,5 +1,7 @@
 //! Manifests on the wire.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use http::StatusCode;
@@ -17,6 +19,9 @@ use crate::response::{Answer, AnswerExt, DIGEST, OCI_SUBJECT, OCI_TAG, answer};
 
 /// Manifests being taken in at one time, in KiB together.
 pub(crate) const MANIFESTS_KIB: u32 = 256 << 10;
+
+/// How long a push waits for room for its manifest.
+const ROOM_WAIT: Duration = Duration::from_secs(10);
 
 /// A reference to something that is to be there. What cannot be a tag is one that nobody has.
 fn existing(text: &str) -> Result<Reference, Error> {
@@ -94,7 +99,8 @@ impl Exchange<'_> {
             .with(LOCATION, &format!("/v2/{name}/manifests/{}", pushed.digest))
             .with(DIGEST, &pushed.digest.to_string())
             .with(ETAG, &etag(&pushed.digest));
-        if let Some(subject) = pushed.subject {
+        // A client that sees this header expects the referrers API, and makes no tag in its place.
+        if let Some(subject) = pushed.subject.filter(|_| self.registry.options().referrers) {
             answer = answer.with(OCI_SUBJECT, &subject.to_string());
         }
         if matches!(reference, Reference::Digest(_)) {
@@ -122,12 +128,13 @@ impl Exchange<'_> {
         if announced.is_some_and(|announced| announced > limit as u64) {
             return Err(too_large());
         }
-        let kept = self.room(announced.unwrap_or(limit as u64)).await?;
         let announced = announced.unwrap_or_default();
         let mut pieces = incoming(body, self.body_idle);
         let Some(first) = pieces.next().await.transpose().map_err(manifest_body)? else {
-            return Ok((Bytes::new(), kept));
+            return Ok((Bytes::new(), self.room(0).await?));
         };
+        // Room is taken for what has come, not for what was announced: who stalls holds up nobody.
+        let mut kept = self.room(first.len()).await?;
         // Most manifests come in one piece.
         if first.len() as u64 == announced {
             return Ok((first, kept));
@@ -138,6 +145,7 @@ impl Exchange<'_> {
             if piece.len() > limit.saturating_sub(collected.len()) {
                 return Err(too_large());
             }
+            kept.merge(self.room(piece.len()).await?);
             collected.extend_from_slice(&piece);
         }
         if collected.len() > limit {
@@ -146,13 +154,17 @@ impl Exchange<'_> {
         Ok((collected.freeze(), kept))
     }
 
-    /// Waits until the manifests that are being taken in leave room for one more.
-    async fn room(&self, bytes: u64) -> Result<SemaphorePermit<'_>, Error> {
+    /// Waits until the manifests that are being taken in leave room for some bytes more.
+    async fn room(&self, bytes: usize) -> Result<SemaphorePermit<'_>, Error> {
         let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
-        self.manifests
-            .acquire_many(kib.min(MANIFESTS_KIB))
-            .await
-            .map_err(|_| Error::new(ErrorKind::Unavailable, "the registry is shutting down"))
+        let room = self.manifests.acquire_many(kib.min(MANIFESTS_KIB));
+        match tokio::time::timeout(ROOM_WAIT, room).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(Error::new(
+                ErrorKind::Unavailable,
+                "too many manifests are being pushed at this moment, try again later",
+            )),
+        }
     }
 
     pub(super) async fn delete_manifest(

@@ -218,3 +218,47 @@ async fn every_request_has_an_id_its_own_or_the_one_it_came_with() {
     assert!(!ids[0].is_empty() && ids[0] != ids[1], "{ids:?}");
     assert_eq!(ids[2], "abc-1");
 }
+
+#[tokio::test]
+async fn stalled_manifests_hold_up_nobody() {
+    let api = Api::open();
+    let stalled: Vec<_> = (0..100)
+        .map(|number| {
+            let request = Request::put(format!("/v2/{NAME}/manifests/s{number}"))
+                .header("content-length", 4 << 20)
+                .body(hanging(b"{"))
+                .unwrap();
+            let mut service = api.0.clone();
+            tokio::task::spawn(async move { service.call(request).await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    let pushed = tokio::time::timeout(std::time::Duration::from_secs(5), api.push_image(NAME, "v1", ""));
+    assert_eq!(pushed.await.unwrap().0.status, 201);
+    for request in stalled {
+        request.abort();
+    }
+}
+
+#[tokio::test]
+async fn without_the_referrers_api_no_client_is_told_to_rely_on_it() {
+    for (referrers, status) in [(true, 200), (false, 404)] {
+        let mut options = Options::default();
+        options.referrers = referrers;
+        let api = Api::with(options);
+        let config = api.push_blob(NAME, b"{}").await;
+        let subject = sha256(b"subject");
+        let manifest = serde_json::json!({
+            "schemaVersion": 2, "mediaType": crate::support::OCI, "artifactType": "application/x", "layers": [],
+            "config": { "mediaType": "application/vnd.oci.empty.v1+json", "digest": config, "size": 2 },
+            "subject": { "mediaType": crate::support::OCI, "digest": subject, "size": 7 },
+        });
+        let headers = [("content-type", crate::support::OCI)];
+        let path = format!("/v2/{NAME}/manifests/about");
+        let seen = api.ask(Method::PUT, &path, &headers, manifest.to_string()).await;
+        assert_eq!(seen.status, 201, "{seen:?}");
+        assert_eq!(!seen.header("oci-subject").is_empty(), referrers);
+        let listed = api.get(&format!("/v2/{NAME}/referrers/{subject}")).await;
+        assert_eq!(listed.status, status);
+    }
+}

@@ -13,6 +13,8 @@ use quay_core::{StoreError, StoreErrorKind};
 /// Extensions of spare names; no upload's id has one, so that the inventory passes them over.
 const LINK: &str = "link";
 const COPY: &str = "copy";
+/// What is added to an upload's id for the file that it was published as and has been taken apart from.
+const ORPHAN: &str = "published";
 
 fn failed(action: &str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     let context = format!("{action} {}", path.display());
@@ -100,6 +102,18 @@ fn detach(path: &Path, offset: u64) -> Result<File, StoreError> {
     };
     let file = copy().map_err(failed("copy upload", path))?;
     lock(&file, path)?;
+    // Should the object that was published be nobody's, the sweep finds it by this name, which is an
+    // upload's without a session.
+    let orphan = path.with_file_name(format!(
+        "{}{ORPHAN}",
+        path.file_name().unwrap_or_default().to_string_lossy()
+    ));
+    match fs::hard_link(path, &orphan) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            return Err(failed("link upload", path)(error));
+        }
+        _ => {}
+    }
     fs::rename(&copy_path, path).map_err(failed("copy upload", path))?;
     if let Some(directory) = path.parent() {
         sync_dir(directory)?;

@@ -76,7 +76,9 @@ impl SqlMetadata {
 
         let options = sqlx::postgres::PgConnectOptions::from_str(uri)
             .map_err(|error| db::failed("read the address", error))?
-            .disable_statement_logging();
+            .disable_statement_logging()
+            // Every statement looks rows up by key: planning it again for each value only costs time.
+            .options([("plan_cache_mode", "force_generic_plan")]);
         let pool = sqlx::postgres::PgPoolOptions::new()
             .max_connections(connections)
             .test_before_acquire(false)

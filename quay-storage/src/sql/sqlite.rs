@@ -380,6 +380,27 @@ impl Unit {
             writer.pending.push(sender);
             writer.touched.merge(touched);
         }
+        self.committed(committed).await
+    }
+
+    /// Leaves the savepoint to be undone, and waits for the units of work before it.
+    pub(super) async fn abandon(mut self) -> Result<(), StoreError> {
+        let (sender, committed) = oneshot::channel();
+        let Some(mut writer) = self.writer.take() else {
+            return Ok(());
+        };
+        if !self.begun || writer.pending.is_empty() {
+            return Ok(());
+        }
+        writer.pending.push(sender);
+        drop(writer);
+        self.committed(committed).await
+    }
+
+    async fn committed(
+        &self,
+        committed: oneshot::Receiver<Result<(), StoreError>>,
+    ) -> Result<(), StoreError> {
         self.wake.notify_one();
         committed.await.unwrap_or_else(|_| {
             Err(StoreError::new(

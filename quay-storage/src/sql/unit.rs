@@ -219,6 +219,15 @@ impl UnitOfWork for Unit {
         self
     }
 
+    async fn abandon(self: Box<Self>) -> Result<(), StoreError> {
+        match *self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(unit) => unit.abandon().await,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => Ok(()),
+        }
+    }
+
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {
         match *self {
             #[cfg(feature = "sqlite")]
