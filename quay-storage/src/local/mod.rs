@@ -154,9 +154,11 @@ impl LocalBlobs {
             .begin_writing(&path, Sink::new(path.clone(), options.offset, hasher))
             .await;
         let spawner = &*self.0.spawner;
+        let mut rest = Bytes::new();
         let mut written = 0_u64;
         let outcome = loop {
-            let Received { bytes, next } = receive(&mut data, writing.pipe.spare(), self.batch()).await;
+            let Received { bytes, next } =
+                receive(&mut data, &mut rest, writing.pipe.spare(), self.batch()).await;
             let length = bytes.len() as u64;
             let sync = matches!(next, Next::End(_)) && options.durability == Durability::Now;
             // The next batch is received while this one is written.
@@ -291,35 +293,37 @@ enum Next {
     End(Option<BodyError>),
 }
 
-/// Fills a batch. The pieces are copied: each may pin a buffer many times its size.
-async fn receive(data: &mut ByteStream, mut bytes: Vec<u8>, batch: usize) -> Received {
+/// Fills a batch, `rest` first: what the one before had no room for. The pieces are copied, since each may
+/// pin a buffer many times its size.
+async fn receive(data: &mut ByteStream, rest: &mut Bytes, mut bytes: Vec<u8>, batch: usize) -> Received {
     bytes.clear();
     if bytes.capacity() > batch.saturating_mul(2) {
         // Of a time when there were fewer uploads.
         bytes = Vec::new();
     }
-    while bytes.len() < batch {
-        match data.next().await {
-            Some(Ok(piece)) => {
-                // Room for one piece more than a batch, or for all of a short body.
-                if bytes.capacity() - bytes.len() < piece.len() {
-                    let double = bytes.capacity().saturating_mul(2).min(batch);
-                    bytes.reserve_exact(double.saturating_sub(bytes.len()).max(piece.len()));
-                }
-                bytes.extend_from_slice(&piece);
-            }
-            Some(Err(error)) => {
-                let next = Next::End(Some(error));
-                return Received { bytes, next };
-            }
-            None => {
-                let next = Next::End(None);
-                return Received { bytes, next };
-            }
+    loop {
+        let room = batch.saturating_sub(bytes.len());
+        let piece = rest.split_to(rest.len().min(room));
+        if bytes.capacity().saturating_sub(bytes.len()) < piece.len() {
+            // Twice as much, but no more than a batch; a short body takes what it needs.
+            let capacity = bytes.capacity().saturating_mul(2).min(batch);
+            bytes.reserve_exact(capacity.saturating_sub(bytes.len()).max(piece.len()));
         }
+        bytes.extend_from_slice(&piece);
+        let next = if bytes.len() >= batch {
+            Next::More
+        } else {
+            match data.next().await {
+                Some(Ok(piece)) => {
+                    *rest = piece;
+                    continue;
+                }
+                Some(Err(error)) => Next::End(Some(error)),
+                None => Next::End(None),
+            }
+        };
+        return Received { bytes, next };
     }
-    let next = Next::More;
-    Received { bytes, next }
 }
 
 #[async_trait]
