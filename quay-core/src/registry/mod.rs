@@ -14,7 +14,12 @@ macro_rules! transact {
             let outcome: Result<_, $crate::Error> = $work.await;
             let outcome = match outcome {
                 Ok(value) => $unit.commit().await.map(|()| value).map_err($crate::Error::from),
-                // What the error is about must not be something that a failing commit undoes.
+                // A store's failure says what it says, whatever becomes of others.
+                Err(error) if error.store_error().is_some() => {
+                    drop($unit);
+                    Err(error)
+                }
+                // What a rule says must not rest on something that a failing commit undoes.
                 Err(error) => match $unit.abandon().await {
                     Ok(()) => Err(error),
                     Err(undone) => Err($crate::Error::from(undone)),
