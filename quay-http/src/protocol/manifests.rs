@@ -20,6 +20,9 @@ use crate::response::{Answer, AnswerExt, DIGEST, OCI_SUBJECT, OCI_TAG, answer};
 /// Manifests being taken in at one time, in KiB together.
 pub(crate) const MANIFESTS_KIB: u32 = 256 << 10;
 
+/// Room taken at once for a manifest that comes in pieces, in bytes.
+const ROOM_STEP: usize = 64 << 10;
+
 /// How long a push waits for room for its manifest.
 const ROOM_WAIT: Duration = Duration::from_secs(10);
 
@@ -145,8 +148,12 @@ impl Exchange<'_> {
             if piece.len() > limit.saturating_sub(collected.len()) {
                 return Err(too_large());
             }
-            kept.merge(self.room(piece.len()).await?);
             collected.extend_from_slice(&piece);
+            // In steps, or a body of tiny pieces would take many times the room that it needs.
+            let held = kept.num_permits() * 1024;
+            if collected.len() > held {
+                kept.merge(self.room((collected.len() - held).max(ROOM_STEP)).await?);
+            }
         }
         if collected.len() > limit {
             return Err(too_large());

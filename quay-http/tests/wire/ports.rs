@@ -262,3 +262,24 @@ async fn without_the_referrers_api_no_client_is_told_to_rely_on_it() {
         assert_eq!(listed.status, status);
     }
 }
+
+#[tokio::test]
+async fn a_manifest_in_tiny_pieces_takes_the_room_of_its_bytes() {
+    let api = Api::open();
+    // A byte at a time: a kibibyte for each would be more than there is for all.
+    let mut manifest = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[]}}"#,
+        quay_core::MediaType::OCI_INDEX
+    )
+    .into_bytes();
+    manifest.resize(300 << 10, b' ');
+    let pieces = manifest
+        .iter()
+        .map(|byte| Ok::<_, std::io::Error>(Frame::data(Bytes::copy_from_slice(&[*byte]))))
+        .collect::<Vec<_>>();
+    let request = Request::put(format!("/v2/{NAME}/manifests/tiny"))
+        .body(StreamBody::new(futures::stream::iter(pieces)))
+        .unwrap();
+    let response = api.0.clone().call(request).await.unwrap();
+    assert_eq!(response.status(), 201);
+}
