@@ -1,7 +1,7 @@
 //! Everybody is anonymous.
 
 use async_trait::async_trait;
-use quay_core::auth::{Authentication, Authenticator, Credentials};
+use quay_core::auth::{Authentication, Authenticator, Credentials, Identity};
 use quay_core::{CredentialKind, Principal, StoreError};
 
 /// For open registries: takes everybody for anonymous, whatever credentials they send along. Clients that
@@ -14,11 +14,10 @@ pub struct AnonymousAllowed;
 #[async_trait]
 impl Authenticator for AnonymousAllowed {
     async fn authenticate(&self, _: Credentials<'_>) -> Result<Authentication, StoreError> {
-        Ok(Authentication::Proven {
-            principal: Principal::Anonymous,
-            kind: CredentialKind::None,
-            credential_id: None,
-        })
+        Ok(Authentication::Proven(Identity::new(
+            Principal::Anonymous,
+            CredentialKind::None,
+        )))
     }
 
     fn challenge(&self, _: Option<&str>) -> String {

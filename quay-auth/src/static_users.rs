@@ -3,7 +3,7 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use quay_core::auth::{Authentication, Authenticator, Credentials};
+use quay_core::auth::{Authentication, Authenticator, Credentials, Identity};
 use quay_core::{CredentialKind, Principal, StoreError};
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
@@ -94,11 +94,8 @@ impl Authenticator for StaticUsers {
     async fn authenticate(&self, credentials: Credentials<'_>) -> Result<Authentication, StoreError> {
         Ok(match credentials {
             Credentials::Basic { username, password } if self.check(username, password) => {
-                Authentication::Proven {
-                    principal: Principal::User(username.into()),
-                    kind: CredentialKind::Password,
-                    credential_id: None,
-                }
+                let user = Principal::User(username.into());
+                Authentication::Proven(Identity::new(user, CredentialKind::Password))
             }
             Credentials::Basic { .. } => Authentication::Denied("invalid username or password"),
             _ => Authentication::NotMine,
@@ -130,7 +127,7 @@ mod tests {
 
     #[test]
     fn only_the_right_password_of_the_right_user_counts() {
-        assert!(matches!(basic("alice", "secret"), Authentication::Proven { .. }));
+        assert!(matches!(basic("alice", "secret"), Authentication::Proven(_)));
         for (username, password) in [("alice", "other"), ("alice", ""), ("", ""), ("carol", "secret")] {
             let denied = basic(username, password);
             assert_eq!(denied, Authentication::Denied("invalid username or password"));

@@ -2,10 +2,11 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::caller::{Caller, CredentialKind, Principal};
+use crate::caller::{Access, Caller, CredentialKind, Principal};
 use crate::error::StoreError;
 use crate::metadata::RepositoryRecord;
 use crate::name::RepositoryName;
@@ -40,23 +41,62 @@ impl Debug for Credentials<'_> {
     }
 }
 
+/// What credentials prove.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Identity {
+    /// Who it is.
+    pub principal: Principal,
+    /// By what kind of credential.
+    pub kind: CredentialKind,
+    /// Which one of that kind, such as a token's uuid; never the secret.
+    pub credential_id: Option<Arc<str>>,
+    /// How far the credential reaches.
+    pub access: Access,
+}
+
+impl Identity {
+    /// Somebody who may do whatever they may do.
+    #[must_use]
+    pub const fn new(principal: Principal, kind: CredentialKind) -> Self {
+        Self {
+            principal,
+            kind,
+            credential_id: None,
+            access: Access::Own,
+        }
+    }
+
+    /// Adds which credential of its kind it was.
+    #[must_use]
+    pub fn with_credential_id(mut self, id: impl Into<Arc<str>>) -> Self {
+        self.credential_id = Some(id.into());
+        self
+    }
+
+    /// Limits how far it reaches.
+    #[must_use]
+    pub fn with_access(mut self, access: Access) -> Self {
+        self.access = access;
+        self
+    }
+}
+
 /// What an authenticator says of credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Authentication {
     /// They prove this.
-    Proven {
-        /// Who it is.
-        principal: Principal,
-        /// By what kind of credential.
-        kind: CredentialKind,
-        /// Which one of that kind, such as a token's uuid; never the secret.
-        credential_id: Option<Arc<str>>,
-    },
+    Proven(Identity),
     /// These credentials are not this authenticator's business; ask the next.
     NotMine,
     /// They are this authenticator's business and wrong. The reason is shown to the client.
     Denied(&'static str),
+    /// Too many wrong ones have come: these were not even looked at.
+    Throttled {
+        /// When to try again.
+        retry_after: Duration,
+    },
 }
 
 /// Proves who somebody is.

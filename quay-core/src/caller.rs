@@ -3,6 +3,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::accounts::{RepositoryRole, ScopeSet};
+use crate::auth::Identity;
+use crate::runtime::Timestamp;
+
 /// Who somebody has been proven to be.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -49,6 +53,67 @@ pub enum CredentialKind {
     AppSpecificToken,
     /// A bearer token that this registry issued.
     RegistryToken,
+    /// A browser's session.
+    Session,
+}
+
+/// How far a credential reaches.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Access {
+    /// As far as the principal's own rights.
+    #[default]
+    Own,
+    /// As far as the principal's own rights and these scopes.
+    Scopes(ScopeSet),
+    /// One role in one repository, whoever holds the credential.
+    Repository {
+        /// The repository's path.
+        path: Arc<str>,
+        /// The role.
+        role: RepositoryRole,
+    },
+    /// What a token for the registry protocol grants.
+    Grants(Arc<TokenGrants>),
+}
+
+/// What a token for the registry protocol grants, and what it was issued for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TokenGrants {
+    /// When it was issued.
+    pub issued: Timestamp,
+    /// The credential that it was issued for: its kind, which the caller no longer shows.
+    pub credential: CredentialKind,
+    /// How far that credential reached: never another token's grants.
+    pub behind: Access,
+    /// Paths of repositories and the role granted in each.
+    pub roles: Vec<(String, RepositoryRole)>,
+}
+
+impl TokenGrants {
+    /// A token's grants.
+    #[must_use]
+    pub const fn new(
+        issued: Timestamp,
+        credential: CredentialKind,
+        behind: Access,
+        roles: Vec<(String, RepositoryRole)>,
+    ) -> Self {
+        Self {
+            issued,
+            credential,
+            behind,
+            roles,
+        }
+    }
+
+    /// The role granted in a repository.
+    #[must_use]
+    pub fn role(&self, path: &str) -> Option<RepositoryRole> {
+        let granted = self.roles.iter().filter(|(name, _)| name == path);
+        granted.map(|&(_, role)| role).max()
+    }
 }
 
 /// The caller of an operation: principal, credential and where the request came from.
@@ -61,6 +126,10 @@ pub struct Caller {
     pub credential: CredentialKind,
     /// Identifies the credential among its kind (a token's uuid), never the secret itself.
     pub credential_id: Option<Arc<str>>,
+    /// How far the credential reaches.
+    pub access: Access,
+    /// When the user's password was last checked in this session; `None` outside of sessions.
+    pub password_checked: Option<Timestamp>,
     /// The client's address, as the host determined it.
     pub client_address: Option<IpAddr>,
     /// The client's `User-Agent`.
@@ -77,6 +146,8 @@ impl Caller {
             principal,
             credential: CredentialKind::None,
             credential_id: None,
+            access: Access::Own,
+            password_checked: None,
             client_address: None,
             user_agent: None,
             request_id: None,
@@ -100,6 +171,21 @@ impl Caller {
     pub fn with_credential(mut self, kind: CredentialKind, id: Option<Arc<str>>) -> Self {
         self.credential = kind;
         self.credential_id = id;
+        self
+    }
+
+    /// A caller who has proven this.
+    #[must_use]
+    pub fn identified(identity: Identity) -> Self {
+        let mut caller = Self::new(identity.principal).with_credential(identity.kind, identity.credential_id);
+        caller.access = identity.access;
+        caller
+    }
+
+    /// Adds when the user's password was last checked.
+    #[must_use]
+    pub const fn with_password_checked(mut self, at: Option<Timestamp>) -> Self {
+        self.password_checked = at;
         self
     }
 

@@ -1,6 +1,7 @@
 //! Errors as values with a code: what ports report, and what the facade answers.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::digest::{Digest, InvalidDigest};
 use crate::name::InvalidName;
@@ -211,6 +212,22 @@ pub enum ErrorKind {
     StorageFull,
     /// A store cannot be reached; later it may.
     Unavailable,
+    /// Nobody has been proven to be calling, and somebody must be.
+    InvalidToken,
+    /// The password must be checked again first.
+    FreshLoginRequired,
+    /// The caller is known and may not do this.
+    Forbidden,
+    /// A name and password that do not fit.
+    LoginFailed,
+    /// Too many failed logins.
+    Throttled,
+    /// What the caller named is not there.
+    NotFound,
+    /// What is there forbids it: a name that is taken, a last administrator, an entry that is missing.
+    Rejected,
+    /// It is offered no more.
+    Gone,
     /// A defect, or a store that contradicts itself.
     Internal,
 }
@@ -242,6 +259,14 @@ impl ErrorKind {
         Self::Unsupported,
         Self::StorageFull,
         Self::Unavailable,
+        Self::InvalidToken,
+        Self::FreshLoginRequired,
+        Self::Forbidden,
+        Self::LoginFailed,
+        Self::Throttled,
+        Self::NotFound,
+        Self::Rejected,
+        Self::Gone,
         Self::Internal,
     ];
 
@@ -250,13 +275,14 @@ impl ErrorKind {
     pub const fn code(self) -> Code {
         match self {
             Self::NameInvalid => Code::NameInvalid,
-            Self::NameUnknown => Code::NameUnknown,
-            Self::Unauthorized => Code::Unauthorized,
-            Self::ReadOnly => Code::Denied,
+            Self::NameUnknown | Self::NotFound => Code::NameUnknown,
+            Self::Unauthorized | Self::InvalidToken | Self::FreshLoginRequired => Code::Unauthorized,
+            Self::ReadOnly | Self::Forbidden | Self::LoginFailed => Code::Denied,
+            Self::Throttled => Code::TooManyRequests,
             Self::DigestInvalid => Code::DigestInvalid,
             Self::TagInvalid => Code::TagInvalid,
             Self::BlobUnknown => Code::BlobUnknown,
-            Self::BlobInUse | Self::Unsupported => Code::Unsupported,
+            Self::BlobInUse | Self::Unsupported | Self::Gone => Code::Unsupported,
             Self::UploadUnknown => Code::BlobUploadUnknown,
             Self::UploadInvalid | Self::UploadBusy | Self::BodyTimeout => Code::BlobUploadInvalid,
             Self::RangeInvalid => Code::RangeInvalid,
@@ -267,7 +293,7 @@ impl ErrorKind {
             }
             Self::ManifestBlobUnknown => Code::ManifestBlobUnknown,
             Self::PreconditionFailed => Code::PreconditionFailed,
-            Self::InvalidRequest => Code::InvalidRequest,
+            Self::InvalidRequest | Self::Rejected => Code::InvalidRequest,
             Self::StorageFull | Self::Unavailable => Code::Unavailable,
             Self::Internal => Code::Unknown,
         }
@@ -282,9 +308,12 @@ impl ErrorKind {
             | Self::TagInvalid
             | Self::UploadInvalid
             | Self::ManifestInvalid
-            | Self::InvalidRequest => 400,
-            Self::Unauthorized => 401,
+            | Self::InvalidRequest
+            | Self::Rejected => 400,
+            Self::Unauthorized | Self::InvalidToken | Self::FreshLoginRequired => 401,
+            Self::Forbidden | Self::LoginFailed => 403,
             Self::NameUnknown
+            | Self::NotFound
             | Self::BlobUnknown
             | Self::UploadUnknown
             | Self::ManifestUnknown
@@ -292,10 +321,12 @@ impl ErrorKind {
             Self::ReadOnly | Self::BlobInUse | Self::Unsupported => 405,
             Self::BodyTimeout => 408,
             Self::UploadBusy => 409,
+            Self::Gone => 410,
             Self::PreconditionFailed => 412,
             Self::TooLarge | Self::ManifestTooLarge => 413,
             Self::MediaTypeUnsupported => 415,
             Self::RangeInvalid => 416,
+            Self::Throttled => 429,
             Self::Internal => 500,
             Self::Unavailable => 503,
             Self::StorageFull => 507,
@@ -307,7 +338,7 @@ impl ErrorKind {
     pub const fn is_retryable(self) -> bool {
         matches!(
             self,
-            Self::UploadBusy | Self::BodyTimeout | Self::StorageFull | Self::Unavailable
+            Self::UploadBusy | Self::BodyTimeout | Self::StorageFull | Self::Unavailable | Self::Throttled
         )
     }
 
@@ -315,10 +346,14 @@ impl ErrorKind {
     #[must_use]
     pub const fn quay_type(self) -> &'static str {
         match self {
-            Self::NameUnknown | Self::BlobUnknown | Self::ManifestUnknown | Self::UploadUnknown => {
-                "not_found"
-            }
-            Self::Unauthorized => "insufficient_scope",
+            Self::NameUnknown
+            | Self::BlobUnknown
+            | Self::ManifestUnknown
+            | Self::UploadUnknown
+            | Self::NotFound => "not_found",
+            Self::InvalidToken => "invalid_token",
+            Self::FreshLoginRequired => "fresh_login_required",
+            Self::Unauthorized | Self::Forbidden => "insufficient_scope",
             Self::Internal | Self::Unavailable | Self::StorageFull => "downstream_issue",
             _ => "invalid_request",
         }
@@ -355,6 +390,7 @@ struct Inner {
     public: Option<String>,
     detail: Option<serde_json::Value>,
     stored: Option<u64>,
+    retry_after: Option<Duration>,
     source: Option<StoreError>,
 }
 
@@ -367,6 +403,7 @@ impl Error {
             public: None,
             detail: None,
             stored: None,
+            retry_after: None,
             source: None,
         }))
     }
@@ -398,6 +435,23 @@ impl Error {
         );
         error.0.stored = Some(stored);
         error
+    }
+
+    /// Too many failed logins; the next one may come after `retry_after`.
+    #[must_use]
+    pub fn throttled(retry_after: Duration) -> Self {
+        let mut error = Self::new(
+            ErrorKind::Throttled,
+            "Too many login attempts. Please try again later.",
+        );
+        error.0.retry_after = Some(retry_after);
+        error
+    }
+
+    /// When the request may be repeated, where that is known.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
     }
 
     /// How many bytes the upload holds, where that is why the request failed.
@@ -537,6 +591,14 @@ mod tests {
             ("Unsupported", "UNSUPPORTED", 405, false),
             ("StorageFull", "UNAVAILABLE", 507, true),
             ("Unavailable", "UNAVAILABLE", 503, true),
+            ("InvalidToken", "UNAUTHORIZED", 401, false),
+            ("FreshLoginRequired", "UNAUTHORIZED", 401, false),
+            ("Forbidden", "DENIED", 403, false),
+            ("LoginFailed", "DENIED", 403, false),
+            ("Throttled", "TOOMANYREQUESTS", 429, true),
+            ("NotFound", "NAME_UNKNOWN", 404, false),
+            ("Rejected", "INVALID_REQUEST", 400, false),
+            ("Gone", "UNSUPPORTED", 410, false),
             ("Internal", "UNKNOWN", 500, false),
         ]
         .map(|(kind, code, status, retry)| (kind.to_owned(), code, status, retry));

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+pub mod accounts;
 pub mod auth;
 pub mod blob_store;
 mod caller;
@@ -19,7 +20,7 @@ pub mod runtime;
 
 pub use auth::{Action, Authenticator, Authorizer, Decision, Resource};
 pub use blob_store::BlobStore;
-pub use caller::{Caller, CredentialKind, Principal};
+pub use caller::{Access, Caller, CredentialKind, Principal, TokenGrants};
 pub use digest::{Algorithm, Digest, Hasher, InvalidDigest};
 pub use error::{BodyError, Code, Error, ErrorKind, StoreError, StoreErrorKind};
 pub use media_type::MediaType;

@@ -14,7 +14,7 @@ use http::header::{EXPECT, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
-use quay_core::auth::{Authentication, Authenticator};
+use quay_core::auth::{Authentication, Authenticator, Identity};
 use quay_core::{Action, Caller, CredentialKind, Error, ErrorKind, Principal, Registry};
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
@@ -163,7 +163,7 @@ impl RegistryService {
 
     async fn caller(&self, parts: &Parts) -> Result<Caller, Error> {
         let presented = Presented::from_headers(&parts.headers);
-        let (principal, kind, credential_id) = self.principal(&presented).await?;
+        let identity = self.identity(&presented).await?;
         let address = parts.extensions.get::<ClientAddress>().map(|address| address.0);
         let user_agent = parts
             .headers
@@ -171,35 +171,27 @@ impl RegistryService {
             .and_then(|value| value.to_str().ok())
             .map(Arc::from);
         let request_id = parts.extensions.get::<RequestId>().map(|id| Arc::clone(&id.0));
-        Ok(Caller::new(principal)
-            .with_credential(kind, credential_id)
+        Ok(Caller::identified(identity)
             .with_client_address(address)
             .with_user_agent(user_agent)
             .with_request_id(request_id))
     }
 
-    async fn principal(
-        &self,
-        presented: &Presented,
-    ) -> Result<(Principal, CredentialKind, Option<Arc<str>>), Error> {
+    async fn identity(&self, presented: &Presented) -> Result<Identity, Error> {
         let refused = |reason: &str| Error::new(ErrorKind::Unauthorized, reason);
         for authenticator in &self.settings.authenticators {
             match authenticator.authenticate(presented.as_credentials()).await? {
-                Authentication::Proven {
-                    principal,
-                    kind,
-                    credential_id,
-                } => return Ok((principal, kind, credential_id)),
+                Authentication::Proven(identity) => return Ok(identity),
                 Authentication::Denied(reason) => return Err(refused(reason)),
+                Authentication::Throttled { retry_after } => return Err(Error::throttled(retry_after)),
                 _ => {}
             }
         }
+        let nobody = Identity::new(Principal::Anonymous, CredentialKind::None);
         match presented {
-            Presented::None => Ok((Principal::Anonymous, CredentialKind::None, None)),
+            Presented::None => Ok(nobody),
             // An open registry asks nobody, so whatever a client sends along is as good as nothing.
-            _ if self.settings.authenticators.is_empty() => {
-                Ok((Principal::Anonymous, CredentialKind::None, None))
-            }
+            _ if self.settings.authenticators.is_empty() => Ok(nobody),
             _ => Err(refused("the credentials are not valid here")),
         }
     }

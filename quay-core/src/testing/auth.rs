@@ -50,7 +50,7 @@ async fn nothing(authenticator: &Arc<dyn Authenticator>) -> Result<(), Failure> 
     ] {
         let seen = authenticator.authenticate(credentials).await?;
         let named =
-            matches!(&seen, Authentication::Proven { principal, .. } if *principal != Principal::Anonymous);
+            matches!(&seen, Authentication::Proven(identity) if identity.principal != Principal::Anonymous);
         ensure!(!named, "{credentials:?} prove {seen:?}");
     }
     Ok(())
@@ -82,7 +82,7 @@ async fn passwords(authenticator: &Arc<dyn Authenticator>, known: KnownUser<'_>)
     };
     let seen = ask(username, password).await?;
     ensure!(
-        matches!(seen, Authentication::Proven { .. }),
+        matches!(seen, Authentication::Proven(_)),
         "the right password gives {seen:?}"
     );
     let longer = format!("{password}x");
@@ -98,7 +98,7 @@ async fn passwords(authenticator: &Arc<dyn Authenticator>, known: KnownUser<'_>)
     );
     let empty = ask(username, "").await?;
     ensure!(
-        !matches!(empty, Authentication::Proven { .. }),
+        !matches!(empty, Authentication::Proven(_)),
         "an empty password gives {empty:?}"
     );
     Ok(())

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use futures::executor::block_on;
-use quay_core::auth::{Action, Authentication, Authenticator, Authorizer, Credentials, Decision, Resource};
+use quay_core::auth::{
+    Action, Authentication, Authenticator, Authorizer, Credentials, Decision, Identity, Resource,
+};
 use quay_core::testing::auth::{KnownUser, run_authenticator, run_authorizer};
 use quay_core::{Caller, CredentialKind, Principal, StoreError};
 
@@ -26,11 +28,10 @@ enum Fault {
 struct Broken(Fault);
 
 fn proven(name: &str) -> Authentication {
-    Authentication::Proven {
-        principal: Principal::User(name.into()),
-        kind: CredentialKind::Password,
-        credential_id: None,
-    }
+    Authentication::Proven(Identity::new(
+        Principal::User(name.into()),
+        CredentialKind::Password,
+    ))
 }
 
 #[async_trait]

@@ -1,0 +1,245 @@
+//! What accounts need of their host: hashing, sealing, mail, tokens and keys.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::error::StoreError;
+use crate::runtime::Timestamp;
+
+/// Hashes passwords and compares them. Takes up to a second of a processor: call it by way of
+/// [`runtime::blocking`](crate::runtime::blocking).
+pub trait PasswordHasher: Debug + Send + Sync + 'static {
+    /// The text to be stored for a password.
+    ///
+    /// # Errors
+    /// When randomness or memory is missing.
+    fn hash(&self, password: &str) -> Result<String, StoreError>;
+
+    /// Whether `password` is the one that `hash` was made of. `false` as well for a hash that cannot be
+    /// read. Takes as long for a wrong password as for the right one.
+    fn verify(&self, password: &str, hash: &str) -> bool;
+}
+
+/// Keeps secrets that are shown again: encrypts them for the database (data-model, section 9).
+pub trait SecretBox: Debug + Send + Sync + 'static {
+    /// Encrypts a text.
+    fn seal(&self, plain: &str) -> String;
+
+    /// Decrypts what [`seal`](Self::seal) or Quay made.
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::StoreErrorKind::Corrupt) when it was made with another key or changed.
+    fn open(&self, sealed: &str) -> Result<String, StoreError>;
+}
+
+/// Hands values to clients who bring them back: sessions, page tokens, links in mails. They can neither
+/// read nor change them.
+pub trait Seal: Debug + Send + Sync + 'static {
+    /// Seals bytes for one purpose; the text holds letters, digits, `-` and `_` only.
+    fn seal(&self, purpose: &str, content: &[u8]) -> String;
+
+    /// What was sealed for this purpose; `None` for anything else.
+    fn open(&self, purpose: &str, sealed: &str) -> Option<Vec<u8>>;
+
+    /// A password as clients may keep it, to be used in its place (data-model, section 9).
+    fn encrypt_password(&self, password: &str) -> String;
+
+    /// The password in a text that [`encrypt_password`](Self::encrypt_password) or Quay made; `None` when
+    /// it is none.
+    fn decrypt_password(&self, text: &str) -> Option<String>;
+}
+
+/// What a token for the registry protocol says (registry-protocol, section 4).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RegistryClaims {
+    /// Who the token is for: `service` as the client sent it.
+    pub audience: Option<String>,
+    /// Whose it is: a user's or robot's name, `(anonymous)`, or nobody's for a repository's token.
+    pub subject: Option<String>,
+    /// From when.
+    pub issued: Timestamp,
+    /// For how long.
+    pub lifetime: Duration,
+    /// What it grants: the `access` claim.
+    pub access: serde_json::Value,
+    /// What proved the identity: the `context` claim.
+    pub context: serde_json::Value,
+}
+
+impl RegistryClaims {
+    /// Claims.
+    #[must_use]
+    pub const fn new(
+        audience: Option<String>,
+        subject: Option<String>,
+        issued: Timestamp,
+        lifetime: Duration,
+        access: serde_json::Value,
+        context: serde_json::Value,
+    ) -> Self {
+        Self {
+            audience,
+            subject,
+            issued,
+            lifetime,
+            access,
+            context,
+        }
+    }
+}
+
+/// Signs tokens for the registry protocol.
+#[async_trait]
+pub trait TokenIssuer: Debug + Send + Sync + 'static {
+    /// Signs a token.
+    ///
+    /// # Errors
+    /// When there is no key to sign with.
+    async fn issue(&self, claims: &RegistryClaims) -> Result<String, StoreError>;
+}
+
+/// A key pair for a service (`quay-api.md`, 3.12).
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct NewKeyPair {
+    /// Identifies the key (data-model, section 5).
+    pub kid: String,
+    /// The public key as a JWK.
+    pub jwk: serde_json::Value,
+    /// The public key as PEM.
+    pub public_pem: String,
+    /// The private key as PEM. Nobody keeps it but whom it is handed to.
+    pub private_pem: String,
+}
+
+impl NewKeyPair {
+    /// A pair.
+    #[must_use]
+    pub const fn new(kid: String, jwk: serde_json::Value, public_pem: String, private_pem: String) -> Self {
+        Self {
+            kid,
+            jwk,
+            public_pem,
+            private_pem,
+        }
+    }
+}
+
+impl Debug for NewKeyPair {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("NewKeyPair")
+            .field("kid", &self.kid)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A token that one service presents to manage its keys, taken apart but not yet trusted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyServerToken {
+    /// The key that it claims to be signed with.
+    pub kid: String,
+    /// The service that it claims to come from.
+    pub issuer: String,
+}
+
+impl KeyServerToken {
+    /// What a token claims.
+    #[must_use]
+    pub const fn new(kid: String, issuer: String) -> Self {
+        Self { kid, issuer }
+    }
+}
+
+/// Makes and uses key pairs. Takes up to a second of a processor to make one.
+pub trait ServiceKeyCrypto: Debug + Send + Sync + 'static {
+    /// Makes an RSA key pair of 2048 bits.
+    ///
+    /// # Errors
+    /// When randomness is missing.
+    fn generate(&self) -> Result<NewKeyPair, StoreError>;
+
+    /// The id of a public key: the hexadecimal SHA-256 of the JWK with sorted keys and no spaces. `None`
+    /// when it is not a public key that can be used.
+    fn kid(&self, jwk: &serde_json::Value) -> Option<String>;
+
+    /// What a token (RS256) claims of its key and issuer. Proves nothing.
+    fn peek(&self, token: &str) -> Option<KeyServerToken>;
+
+    /// Whether a token is signed (RS256) by the private half of `jwk`, names `audience` and `issuer`, and
+    /// is valid at `now`.
+    fn verify(
+        &self,
+        token: &str,
+        jwk: &serde_json::Value,
+        issuer: &str,
+        audience: &str,
+        now: Timestamp,
+    ) -> bool;
+}
+
+/// A mail to one person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Mail {
+    /// The address.
+    pub to: String,
+    /// The subject.
+    pub subject: String,
+    /// The text, without markup.
+    pub text: String,
+}
+
+impl Mail {
+    /// A mail.
+    #[must_use]
+    pub const fn new(to: String, subject: String, text: String) -> Self {
+        Self { to, subject, text }
+    }
+}
+
+/// Sends mail.
+#[async_trait]
+pub trait Mailer: Debug + Send + Sync + 'static {
+    /// Hands a mail to a server.
+    ///
+    /// # Errors
+    /// When no server takes it.
+    async fn send(&self, mail: &Mail) -> Result<(), StoreError>;
+}
+
+/// What somebody's password proved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PasswordVerdict {
+    /// It is this account's.
+    Proven(Box<super::Account>),
+    /// The name or the password is wrong; which is not told.
+    Invalid,
+    /// It is right, and the account is switched off.
+    Disabled,
+    /// Too many failures: not even looked at.
+    Throttled {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// A plain password where only encrypted ones are taken.
+    EncryptedRequired,
+}
+
+/// Proves users by name and password: the registry's own database, or a directory.
+#[async_trait]
+pub trait LoginEngine: Debug + Send + Sync + 'static {
+    /// Judges a name, or e-mail address, and a password in plain text.
+    ///
+    /// Does not reveal by its timing whether the user exists. Failures are counted, and a success ends the
+    /// count.
+    ///
+    /// # Errors
+    /// The store's.
+    async fn verify(&self, username: &str, password: &str) -> Result<PasswordVerdict, StoreError>;
+}

@@ -1,0 +1,515 @@
+//! The port for accounts and everything that hangs on them.
+//!
+//! Reads are grouped by concept and serve alone ([`AccountStore::reader`]) and within a unit of work
+//! ([`AccountUnit::accounts`]), which adds the writes. A store for a plain registry implements none of
+//! this.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::log::LogEntry;
+use super::record::{
+    AccessToken, Account, AccountId, AppToken, Application, AuthorizationCode, Change, Confirmation, Grant,
+    Grantee, Message, Notice, OAuthToken, Prototype, ServiceKey, Starred, Team, TeamInvite, TeamSummary,
+};
+use super::rights::Standing;
+use super::role::RepositoryRole;
+use crate::error::StoreError;
+use crate::metadata::{MetadataStore, PageRequest, RepositoryId, RepositoryRecord, UnitOfWork, Visibility};
+use crate::name::RepositoryName;
+use crate::runtime::Timestamp;
+
+/// By what an account is found.
+#[derive(Debug, Clone, Copy)]
+#[expect(clippy::exhaustive_enums, reason = "the unique keys of an account")]
+pub enum AccountKey<'a> {
+    /// Its id.
+    Id(AccountId),
+    /// Its name.
+    Name(&'a str),
+    /// Its e-mail address.
+    Email(&'a str),
+    /// Its uuid.
+    Uuid(&'a str),
+}
+
+/// Which accounts a list holds.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum AccountFilter<'a> {
+    /// Users, those that are switched off as well or not.
+    Users {
+        /// Whether those that are switched off count.
+        disabled: bool,
+    },
+    /// Organizations.
+    Organizations,
+    /// Robots of a user or organization.
+    RobotsOf(AccountId),
+    /// Organizations with a team that the account belongs to.
+    OrganizationsOf(AccountId),
+    /// Members of any team of an organization.
+    MembersOf(AccountId),
+    /// Members of one team.
+    InTeam(i64),
+    /// Users and robots with a role in a repository of a namespace, who are in none of its teams.
+    CollaboratorsOf {
+        /// The organization.
+        organization: AccountId,
+        /// Its name.
+        namespace: &'a str,
+    },
+    /// Users whose names begin with a text; robots of `robots_of` as well.
+    Prefix {
+        /// The beginning.
+        prefix: &'a str,
+        /// Whose robots count, if any.
+        robots_of: Option<AccountId>,
+        /// Whether organizations count.
+        organizations: bool,
+    },
+}
+
+/// Accounts, read. Lists are in byte order of the names.
+///
+/// # Errors
+/// Every method: the store's. The same holds for the other traits of this module.
+#[async_trait]
+pub trait AccountReader: Send {
+    /// An account by one of its keys. Deleted ones are not found.
+    async fn account(&mut self, key: AccountKey<'_>) -> Result<Option<Account>, StoreError>;
+
+    /// A page of accounts by name. Cost follows the page.
+    async fn accounts(
+        &mut self,
+        filter: AccountFilter<'_>,
+        page: &PageRequest<String>,
+    ) -> Result<Vec<Account>, StoreError>;
+
+    /// Whether there is any user or organization.
+    async fn any_account(&mut self) -> Result<bool, StoreError>;
+
+    /// Whether a namespace holds repositories.
+    async fn has_repositories(&mut self, namespace: &str) -> Result<bool, StoreError>;
+}
+
+/// By what a team is found.
+#[derive(Debug, Clone, Copy)]
+#[expect(clippy::exhaustive_enums, reason = "the unique keys of a team")]
+pub enum TeamKey<'a> {
+    /// Its id.
+    Id(i64),
+    /// Its organization and name.
+    Name(AccountId, &'a str),
+}
+
+/// Teams, read.
+#[async_trait]
+pub trait TeamReader: Send {
+    /// A team by one of its keys.
+    async fn team(&mut self, key: TeamKey<'_>) -> Result<Option<Team>, StoreError>;
+
+    /// A page of an organization's teams by name.
+    async fn teams(
+        &mut self,
+        organization: AccountId,
+        page: &PageRequest<String>,
+    ) -> Result<Vec<TeamSummary>, StoreError>;
+
+    /// The teams that an account belongs to, in one organization or in all.
+    async fn teams_of(
+        &mut self,
+        account: AccountId,
+        organization: Option<AccountId>,
+    ) -> Result<Vec<Team>, StoreError>;
+
+    /// The open invitations to a team, oldest first.
+    async fn invites(&mut self, team: i64) -> Result<Vec<TeamInvite>, StoreError>;
+
+    /// An invitation by its code.
+    async fn invite(&mut self, code: &str) -> Result<Option<TeamInvite>, StoreError>;
+}
+
+/// Permissions, read.
+#[async_trait]
+pub trait GrantReader: Send {
+    /// What is known of an account with regard to a namespace and one of its repositories. Whether the
+    /// namespace is the account's own, and whether the account is a superuser, is the caller's to add.
+    /// Cost: one statement, whatever the organization's size.
+    async fn standing(
+        &mut self,
+        account: AccountId,
+        namespace: &str,
+        repository: Option<RepositoryId>,
+    ) -> Result<Standing, StoreError>;
+
+    /// The role that somebody was given in a repository.
+    async fn grant(
+        &mut self,
+        repository: RepositoryId,
+        grantee: Grantee,
+    ) -> Result<Option<RepositoryRole>, StoreError>;
+
+    /// A page of the accounts with a role in a repository, by name.
+    async fn account_grants(
+        &mut self,
+        repository: RepositoryId,
+        page: &PageRequest<String>,
+    ) -> Result<Vec<(Account, RepositoryRole)>, StoreError>;
+
+    /// A page of the teams with a role in a repository, by name.
+    async fn team_grants(
+        &mut self,
+        repository: RepositoryId,
+        page: &PageRequest<String>,
+    ) -> Result<Vec<(Team, RepositoryRole)>, StoreError>;
+
+    /// A page of the repositories of a namespace in which somebody has a role of their own, by path.
+    async fn grants_of(
+        &mut self,
+        grantee: Grantee,
+        namespace: &str,
+        page: &PageRequest<String>,
+    ) -> Result<Vec<Grant>, StoreError>;
+
+    /// A page of the repositories that somebody may see, by path: with a role of their own or of a team,
+    /// in their namespace `own`, in an organization that they administer, and public ones if asked for.
+    async fn visible(
+        &mut self,
+        account: Option<(AccountId, &str)>,
+        public: bool,
+        page: &PageRequest<String>,
+    ) -> Result<Vec<Arc<RepositoryRecord>>, StoreError>;
+
+    /// The default permissions of an organization.
+    async fn prototypes(&mut self, organization: AccountId) -> Result<Vec<Prototype>, StoreError>;
+
+    /// One of them.
+    async fn prototype(
+        &mut self,
+        organization: AccountId,
+        uuid: &str,
+    ) -> Result<Option<Prototype>, StoreError>;
+}
+
+/// By what an OAuth token is found.
+#[derive(Debug, Clone, Copy)]
+#[expect(clippy::exhaustive_enums, reason = "the unique keys of a token")]
+pub enum OAuthTokenKey<'a> {
+    /// Its first 20 characters.
+    Name(&'a str),
+    /// Its uuid.
+    Uuid(&'a str),
+}
+
+/// Which OAuth tokens a list holds.
+#[derive(Debug, Clone, Copy)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a token has an account and an application"
+)]
+pub enum OAuthTokenFilter {
+    /// Those that act for an account.
+    Account(AccountId),
+    /// Those of an application.
+    Application(i64),
+}
+
+/// By what an app-specific token is found.
+#[derive(Debug, Clone, Copy)]
+#[expect(clippy::exhaustive_enums, reason = "the unique keys of a token")]
+pub enum AppTokenKey<'a> {
+    /// Its first 60 characters.
+    Name(&'a str),
+    /// Its uuid.
+    Uuid(&'a str),
+}
+
+/// Tokens and applications, read.
+#[async_trait]
+pub trait CredentialReader: Send {
+    /// An app-specific token.
+    async fn app_token(&mut self, key: AppTokenKey<'_>) -> Result<Option<AppToken>, StoreError>;
+
+    /// A page of the app-specific tokens of an account, or of all, by id.
+    async fn app_tokens(
+        &mut self,
+        account: Option<AccountId>,
+        page: &PageRequest<i64>,
+    ) -> Result<Vec<AppToken>, StoreError>;
+
+    /// A repository's access token by its first 32 characters.
+    async fn access_token(&mut self, name: &str) -> Result<Option<AccessToken>, StoreError>;
+
+    /// An application by its client id.
+    async fn application(&mut self, client_id: &str) -> Result<Option<Application>, StoreError>;
+
+    /// The applications of an organization.
+    async fn applications(&mut self, organization: AccountId) -> Result<Vec<Application>, StoreError>;
+
+    /// An OAuth token with its application.
+    async fn oauth_token(
+        &mut self,
+        key: OAuthTokenKey<'_>,
+    ) -> Result<Option<(OAuthToken, Application)>, StoreError>;
+
+    /// A page of OAuth tokens with their applications, by id.
+    async fn oauth_tokens(
+        &mut self,
+        filter: OAuthTokenFilter,
+        page: &PageRequest<i64>,
+    ) -> Result<Vec<(OAuthToken, Application)>, StoreError>;
+}
+
+/// Keys, messages, notices, stars and changes, read.
+#[async_trait]
+pub trait NoticeReader: Send {
+    /// A service key, usable or not.
+    async fn service_key(&mut self, kid: &str) -> Result<Option<ServiceKey>, StoreError>;
+
+    /// A page of service keys, of one service or of all, by kid.
+    async fn service_keys(
+        &mut self,
+        service: Option<&str>,
+        page: &PageRequest<String>,
+    ) -> Result<Vec<ServiceKey>, StoreError>;
+
+    /// The messages that every user sees, oldest first.
+    async fn messages(&mut self) -> Result<Vec<Message>, StoreError>;
+
+    /// What a user was told and has not put away, newest first, `limit` after the first `skip`.
+    async fn notices(
+        &mut self,
+        account: AccountId,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Vec<Notice>, StoreError>;
+
+    /// One thing that a user was told.
+    async fn notice(&mut self, account: AccountId, uuid: &str) -> Result<Option<Notice>, StoreError>;
+
+    /// A page of the repositories that an account has starred, by path.
+    async fn stars(
+        &mut self,
+        account: AccountId,
+        page: &PageRequest<String>,
+    ) -> Result<Vec<Starred>, StoreError>;
+
+    /// The changes recorded since a time, oldest first.
+    async fn changes(&mut self, since: Timestamp) -> Result<Vec<Change>, StoreError>;
+}
+
+/// Everything that can be read of accounts.
+pub trait AccountReads: AccountReader + TeamReader + GrantReader + CredentialReader + NoticeReader {}
+
+impl<T> AccountReads for T where
+    T: AccountReader + TeamReader + GrantReader + CredentialReader + NoticeReader + ?Sized
+{
+}
+
+/// Accounts, written.
+#[async_trait]
+pub trait AccountWriter: Send {
+    /// Stores a new account; hands out its id. `None` when its name or its e-mail address is taken.
+    async fn insert_account(&mut self, account: &Account) -> Result<Option<AccountId>, StoreError>;
+
+    /// Stores an account as it is now. `false` when its name or its e-mail address is taken by another.
+    async fn save_account(&mut self, account: &Account) -> Result<bool, StoreError>;
+
+    /// Removes an account with its robots, teams, permissions, tokens, applications and notices. The
+    /// repositories of its namespace are marked for deletion and out of the way, so that its name is free
+    /// at once.
+    async fn delete_account(&mut self, account: &Account, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Moves all repositories and robots of a namespace to another name. The account itself is saved by
+    /// the caller. Cost follows the namespace.
+    async fn rename_namespace(&mut self, account: AccountId, from: &str, to: &str) -> Result<(), StoreError>;
+
+    /// Notes that an account was used.
+    async fn touch_account(&mut self, account: AccountId, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Creates a repository. `None` when there is one of that name already.
+    async fn create_repository(
+        &mut self,
+        name: &RepositoryName,
+        visibility: Visibility,
+        description: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Option<RepositoryRecord>, StoreError>;
+}
+
+/// Teams, written.
+#[async_trait]
+pub trait TeamWriter: Send {
+    /// Stores a new team; hands out its id. `None` when its name is taken.
+    async fn insert_team(&mut self, team: &Team) -> Result<Option<i64>, StoreError>;
+
+    /// Stores a team's role and description.
+    async fn save_team(&mut self, team: &Team) -> Result<(), StoreError>;
+
+    /// Removes a team with its permissions, members and invitations.
+    async fn delete_team(&mut self, team: i64) -> Result<(), StoreError>;
+
+    /// Adds a member. `false` when it is one already.
+    async fn add_member(&mut self, team: i64, account: AccountId) -> Result<bool, StoreError>;
+
+    /// Removes a member. `false` when it is none.
+    async fn remove_member(&mut self, team: i64, account: AccountId) -> Result<bool, StoreError>;
+
+    /// Stores an invitation.
+    async fn insert_invite(&mut self, invite: &TeamInvite) -> Result<(), StoreError>;
+
+    /// Removes an invitation. `false` when there is none.
+    async fn delete_invite(&mut self, id: i64) -> Result<bool, StoreError>;
+}
+
+/// Permissions, written.
+#[async_trait]
+pub trait GrantWriter: Send {
+    /// Gives somebody a role in a repository, in place of the one they have.
+    async fn set_grant(
+        &mut self,
+        repository: RepositoryId,
+        grantee: Grantee,
+        role: RepositoryRole,
+    ) -> Result<(), StoreError>;
+
+    /// Takes somebody's role away. `false` when they have none.
+    async fn remove_grant(&mut self, repository: RepositoryId, grantee: Grantee) -> Result<bool, StoreError>;
+
+    /// Takes away every role that an account has in a namespace's repositories, in its teams' stead too.
+    async fn remove_grants_in(&mut self, account: AccountId, namespace: &str) -> Result<(), StoreError>;
+
+    /// Stores a new default permission.
+    async fn insert_prototype(&mut self, prototype: &Prototype) -> Result<(), StoreError>;
+
+    /// Changes a default permission's role.
+    async fn save_prototype(&mut self, prototype: &Prototype) -> Result<(), StoreError>;
+
+    /// Removes a default permission.
+    async fn delete_prototype(&mut self, id: i64) -> Result<(), StoreError>;
+}
+
+/// Tokens and applications, written.
+#[async_trait]
+pub trait CredentialWriter: Send {
+    /// Stores an app-specific token.
+    async fn insert_app_token(&mut self, token: &AppToken) -> Result<(), StoreError>;
+
+    /// Removes an app-specific token.
+    async fn delete_app_token(&mut self, id: i64) -> Result<(), StoreError>;
+
+    /// Removes app-specific tokens that ended before a time, at most `limit`; says how many.
+    async fn collect_app_tokens(&mut self, before: Timestamp, limit: usize) -> Result<u64, StoreError>;
+
+    /// Notes that an app-specific token was used.
+    async fn touch_app_token(&mut self, id: i64, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Stores a repository's access token.
+    async fn insert_access_token(&mut self, token: &AccessToken) -> Result<(), StoreError>;
+
+    /// Stores a new application; hands out its id.
+    async fn insert_application(&mut self, application: &Application) -> Result<i64, StoreError>;
+
+    /// Stores an application as it is now.
+    async fn save_application(&mut self, application: &Application) -> Result<(), StoreError>;
+
+    /// Removes an application with its tokens and codes.
+    async fn delete_application(&mut self, id: i64) -> Result<(), StoreError>;
+
+    /// Stores an OAuth token.
+    async fn insert_oauth_token(&mut self, token: &OAuthToken) -> Result<(), StoreError>;
+
+    /// Removes an OAuth token.
+    async fn delete_oauth_token(&mut self, id: i64) -> Result<(), StoreError>;
+
+    /// Notes that an OAuth token was used.
+    async fn touch_oauth_token(&mut self, id: i64, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Stores an authorization code.
+    async fn insert_code(&mut self, code: &AuthorizationCode) -> Result<(), StoreError>;
+
+    /// Takes an authorization code out: nobody gets it a second time.
+    async fn take_code(&mut self, name: &str) -> Result<Option<AuthorizationCode>, StoreError>;
+}
+
+/// Keys, messages, notices, stars, changes and the action log, written.
+#[async_trait]
+pub trait NoticeWriter: Send {
+    /// Stores a new service key. `false` when there is one of that kid.
+    async fn insert_service_key(&mut self, key: &ServiceKey) -> Result<bool, StoreError>;
+
+    /// Stores a service key as it is now.
+    async fn save_service_key(&mut self, key: &ServiceKey) -> Result<(), StoreError>;
+
+    /// Removes a service key. `false` when there is none.
+    async fn delete_service_key(&mut self, kid: &str) -> Result<bool, StoreError>;
+
+    /// Stores a message.
+    async fn insert_message(&mut self, message: &Message) -> Result<(), StoreError>;
+
+    /// Removes a message. `false` when there is none.
+    async fn delete_message(&mut self, uuid: &str) -> Result<bool, StoreError>;
+
+    /// Stores a notice.
+    async fn insert_notice(&mut self, notice: &Notice) -> Result<(), StoreError>;
+
+    /// Puts a notice away, or back.
+    async fn dismiss_notice(&mut self, uuid: &str, dismissed: bool) -> Result<(), StoreError>;
+
+    /// Removes the notices that are found by `lookup`.
+    async fn delete_notices(&mut self, lookup: &str) -> Result<(), StoreError>;
+
+    /// Stores a code that was sent by mail.
+    async fn insert_confirmation(&mut self, confirmation: &Confirmation) -> Result<(), StoreError>;
+
+    /// Takes a code out: nobody gets it a second time.
+    async fn take_confirmation(&mut self, code_hash: &str) -> Result<Option<Confirmation>, StoreError>;
+
+    /// Marks a repository. `false` when it is marked already.
+    async fn star(&mut self, account: AccountId, repository: RepositoryId) -> Result<bool, StoreError>;
+
+    /// Takes the mark away. `false` when there is none.
+    async fn unstar(&mut self, account: AccountId, repository: RepositoryId) -> Result<bool, StoreError>;
+
+    /// Records a change that tokens must feel.
+    async fn change(&mut self, subject: &str, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Removes changes recorded before a time, which no token can feel any more.
+    async fn forget_changes(&mut self, before: Timestamp) -> Result<(), StoreError>;
+
+    /// Appends to the action log.
+    async fn log(&mut self, entry: &LogEntry) -> Result<(), StoreError>;
+}
+
+/// Everything that can be read and written of accounts, within a unit of work.
+pub trait AccountWrites:
+    AccountReads + AccountWriter + TeamWriter + GrantWriter + CredentialWriter + NoticeWriter
+{
+}
+
+impl<T> AccountWrites for T where
+    T: AccountReads + AccountWriter + TeamWriter + GrantWriter + CredentialWriter + NoticeWriter + ?Sized
+{
+}
+
+/// A unit of work of a store that keeps accounts.
+pub trait AccountUnit: UnitOfWork {
+    /// Accounts and everything that hangs on them.
+    fn accounts(&mut self) -> &mut dyn AccountWrites;
+}
+
+/// A store that keeps accounts beside repositories.
+#[async_trait]
+pub trait AccountStore: MetadataStore + Debug {
+    /// Reads that stand alone; each sees what was committed before it began.
+    fn reader(&self) -> Box<dyn AccountReads>;
+
+    /// Opens a unit of work, as [`MetadataStore::begin`] does.
+    ///
+    /// # Errors
+    /// The store's.
+    async fn begin_accounts(&self) -> Result<Box<dyn AccountUnit>, StoreError>;
+}
