@@ -17,6 +17,8 @@ pub enum Principal {
     User(Arc<str>),
     /// A robot account, by its full name `namespace+short`.
     Robot(Arc<str>),
+    /// Whoever holds a repository's access token, by the token's name.
+    Token(Arc<str>),
     /// The registry itself: a worker or an administrator's command.
     System,
 }
@@ -29,6 +31,7 @@ impl Principal {
             Self::Anonymous => "anonymous".to_owned(),
             Self::User(name) => format!("user:{name}"),
             Self::Robot(name) => format!("robot:{name}"),
+            Self::Token(name) => format!("token:{name}"),
             Self::System => "system".to_owned(),
         }
     }
@@ -180,6 +183,15 @@ impl Caller {
         let mut caller = Self::new(identity.principal).with_credential(identity.kind, identity.credential_id);
         caller.access = identity.access;
         caller
+    }
+
+    /// The account that is calling: a user's or robot's name.
+    #[must_use]
+    pub fn account(&self) -> Option<&str> {
+        match &self.principal {
+            Principal::User(name) | Principal::Robot(name) => Some(name),
+            _ => None,
+        }
     }
 
     /// Adds when the user's password was last checked.

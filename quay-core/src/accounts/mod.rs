@@ -2,6 +2,7 @@
 
 mod log;
 mod name;
+mod options;
 mod ports;
 mod record;
 mod rights;
@@ -10,6 +11,7 @@ mod store;
 
 pub use log::{ActionLog, LogEntry, LogKind};
 pub use name::{is_account_name, is_email, robot_name};
+pub use options::AccountOptions;
 pub use ports::{
     KeyServerToken, LoginEngine, Mail, Mailer, NewKeyPair, PasswordHasher, PasswordVerdict, RegistryClaims,
     Seal, SecretBox, ServiceKeyCrypto, TokenIssuer,
