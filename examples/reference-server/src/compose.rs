@@ -12,7 +12,7 @@ use quay_core::config::{Config, Database, StorageEngine};
 use quay_core::registry::Location;
 use quay_core::{MetadataStore, Registry};
 use quay_http::{Settings, TokioSpawner, tokio_runtime};
-use quay_storage::{LocalBlobs, SqlMetadata};
+use quay_storage::{ConnectOptions, LocalBlobs, SqlMetadata};
 
 use crate::Serve;
 
@@ -50,7 +50,13 @@ async fn metadata(
     spawner: &TokioSpawner,
 ) -> Result<Arc<dyn MetadataStore>, Box<dyn Error>> {
     let store = match &config.database {
-        Some(Database::Postgres { uri }) => SqlMetadata::connect_postgres(uri.reveal(), CONNECTIONS).await?,
+        Some(Database::Postgres { uri }) => {
+            SqlMetadata::connect_postgres(
+                uri.reveal(),
+                &ConnectOptions::default().with_connections(CONNECTIONS),
+            )
+            .await?
+        }
         Some(Database::Sqlite { path }) => open_sqlite(data.join(path), spawner).await?,
         None => open_sqlite(data.join("quay.db"), spawner).await?,
         Some(other) => return Err(format!("DB_URI: {other:?} is not supported").into()),
