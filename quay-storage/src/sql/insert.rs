@@ -7,9 +7,8 @@ use std::borrow::Cow;
 use quay_core::StoreError;
 
 use super::db::{Value, corrupt};
-use super::dialect::Dialect;
 #[cfg(feature = "mysql")]
-use super::dialect::{insertion, position};
+use super::dialect::{Dialect, insertion, position};
 use super::rows::Rows as _;
 use super::unit::Unit;
 
