@@ -1,11 +1,5 @@
 //! The suite on a MariaDB server that this test starts, and what is particular to it.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::disallowed_methods,
-    clippy::panic,
-    reason = "tests"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 #[path = "support/certificates.rs"]
 mod certificates;

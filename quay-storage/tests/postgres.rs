@@ -1,10 +1,5 @@
 //! The suite on a PostgreSQL server that this test starts, and what is particular to it.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::disallowed_methods,
-    reason = "tests"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 #[path = "support/certificates.rs"]
 mod certificates;

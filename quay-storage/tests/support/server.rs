@@ -111,6 +111,7 @@ fn name(number: usize) -> RepositoryName {
 
 /// A server that is gone for `outage` in the middle of load is reported as unavailable, and serves again as
 /// soon as it is back.
+#[expect(clippy::disallowed_methods, reason = "load comes from several tasks")]
 pub(crate) async fn an_outage_is_told_and_survived(server: &dyn Server, outage: Duration) {
     let uri = server.fresh_database();
     let options = ConnectOptions::default()
