@@ -121,6 +121,7 @@ impl SqlMetadata {
         })))
     }
 
+    /// Begins a unit of work.
     async fn unit(&self) -> Result<Unit, StoreError> {
         Ok(match &self.0.database {
             #[cfg(feature = "sqlite")]
@@ -244,3 +245,6 @@ impl MetadataStore for SqlMetadata {
         Ok(Box::new(self.unit().await?))
     }
 }
+
+#[cfg(test)]
+mod tests;
