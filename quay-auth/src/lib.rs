@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 mod anonymous;
+mod jwt;
+mod keys;
 mod password;
 mod seal;
 mod secret_box;
@@ -9,6 +11,7 @@ mod secret_key;
 mod static_users;
 
 pub use anonymous::AnonymousAllowed;
+pub use keys::{InstanceKey, RsaKeys};
 pub use password::Bcrypt;
 pub use seal::ClientSeal;
 pub use secret_box::DatabaseSecrets;
