@@ -54,7 +54,7 @@ impl InstanceKey {
     /// When randomness or memory is missing.
     pub fn generate() -> Result<Self, StoreError> {
         let pair = KeyPair::generate(KeySize::Rsa2048).map_err(|_| failed("make a key pair"))?;
-        Self::of(pair)
+        Ok(Self::of(pair))
     }
 
     /// Reads a private RSA key of at least 2048 bits: PEM, of PKCS#8 or of PKCS#1 as OpenSSL writes it.
@@ -69,10 +69,11 @@ impl InstanceKey {
             "RSA PRIVATE KEY" => KeyPair::from_der(&der),
             _ => return Err(corrupt("it is neither PKCS#8 nor PKCS#1, or it is encrypted")),
         };
-        Self::of(pair.map_err(|_| corrupt("it is not an RSA key of at least 2048 bits"))?)
+        let pair = pair.map_err(|_| corrupt("it is not an RSA key of at least 2048 bits"))?;
+        Ok(Self::of(pair))
     }
 
-    fn of(pair: KeyPair) -> Result<Self, StoreError> {
+    fn of(pair: KeyPair) -> Self {
         let public = pair.public_key();
         let number = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         let jwk = json!({
@@ -83,12 +84,12 @@ impl InstanceKey {
         let kid = kid_of(&jwk);
         let header = json!({ "alg": "RS256", "kid": kid, "typ": "JWT" });
         let header = URL_SAFE_NO_PAD.encode(header.to_string());
-        Ok(Self(Arc::new(Inner {
+        Self(Arc::new(Inner {
             pair,
             kid,
             jwk,
             header,
-        })))
+        }))
     }
 
     /// The key as PEM of PKCS#8. Whoever has it is this registry.

@@ -2,17 +2,23 @@
 #![forbid(unsafe_code)]
 
 mod anonymous;
+mod challenge;
 mod jwt;
 mod keys;
 mod password;
+mod registry_claims;
+mod registry_token;
 mod seal;
 mod secret_box;
 mod secret_key;
 mod static_users;
+mod token_keys;
 
 pub use anonymous::AnonymousAllowed;
 pub use keys::{InstanceKey, RsaKeys};
 pub use password::Bcrypt;
+pub use registry_claims::{AccessEntry, TokenNames, claims, context_of, identity_of, subject_of};
+pub use registry_token::{RegistryTokenOptions, RegistryTokens};
 pub use seal::ClientSeal;
 pub use secret_box::DatabaseSecrets;
 pub use secret_key::{InvalidSecretKey, SecretKey};
