@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use crate::caller::{Access, Caller, CredentialKind, Principal};
 use crate::error::StoreError;
-use crate::metadata::RepositoryRecord;
+use crate::metadata::{PageRequest, RepositoryRecord};
 use crate::name::RepositoryName;
 
 /// Credentials as they came with a request.
@@ -203,6 +203,20 @@ pub trait Authorizer: Debug + Send + Sync + 'static {
         resource: Resource<'_>,
         caller: &Caller,
     ) -> Result<Decision, StoreError>;
+
+    /// A page of the repositories that a caller may see, by path, where this authorizer can tell without
+    /// being asked of each one; `None` where it cannot.
+    ///
+    /// # Errors
+    /// A store's failure.
+    async fn visible(
+        &self,
+        caller: &Caller,
+        page: &PageRequest<String>,
+    ) -> Result<Option<Vec<Arc<RepositoryRecord>>>, StoreError> {
+        let _ = (caller, page);
+        Ok(None)
+    }
 }
 
 /// An authorizer for open registries: everybody may do everything.

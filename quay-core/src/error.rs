@@ -496,6 +496,12 @@ impl Error {
         self.0.detail.as_ref()
     }
 
+    /// The store's failure behind it, for whoever answers in the terms of a port.
+    #[must_use]
+    pub fn into_store_error(self) -> Option<StoreError> {
+        self.0.source
+    }
+
     /// The store's failure behind it, for the operator's log.
     #[must_use]
     pub fn store_error(&self) -> Option<&StoreError> {

@@ -10,3 +10,5 @@ mod sql;
 pub use local::LocalBlobs;
 #[cfg(feature = "sql")]
 pub use sql::SqlMetadata;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub use sql::{ClientCertificate, ConnectOptions, Reuse, Tls, TlsMode};

@@ -8,11 +8,11 @@ use std::time::Duration;
 use futures::FutureExt;
 use quay_auth::{AnonymousAllowed, StaticUsers};
 use quay_core::auth::{AllowAll, AllowAuthenticated, Authenticator, Authorizer};
-use quay_core::config::{Config, Database, StorageEngine};
+use quay_core::config::{Config, Database, DatabaseConnection, DatabaseTls, DatabaseTlsMode, StorageEngine};
 use quay_core::registry::Location;
 use quay_core::{MetadataStore, Registry};
 use quay_http::{Settings, TokioSpawner, tokio_runtime};
-use quay_storage::{LocalBlobs, SqlMetadata};
+use quay_storage::{ConnectOptions, LocalBlobs, Reuse, SqlMetadata, Tls, TlsMode};
 
 use crate::Serve;
 
@@ -28,7 +28,7 @@ pub(crate) async fn registry(
     spawner: &TokioSpawner,
 ) -> Result<Registry, Box<dyn Error>> {
     make_directory(&serve.data)?;
-    let metadata = metadata(config, &serve.data, spawner).await?;
+    let metadata = metadata(config, serve, spawner).await?;
     let locations = locations(config, &serve.data, spawner).await?;
     let authorizer: Arc<dyn Authorizer> = if serve.open {
         Arc::new(AllowAll)
@@ -46,16 +46,77 @@ pub(crate) async fn registry(
 
 async fn metadata(
     config: &Config,
-    data: &Path,
+    serve: &Serve,
     spawner: &TokioSpawner,
 ) -> Result<Arc<dyn MetadataStore>, Box<dyn Error>> {
+    let options = connect_options(&config.database_connection, serve.config.as_deref())?;
     let store = match &config.database {
-        Some(Database::Postgres { uri }) => SqlMetadata::connect_postgres(uri.reveal(), CONNECTIONS).await?,
-        Some(Database::Sqlite { path }) => open_sqlite(data.join(path), spawner).await?,
-        None => open_sqlite(data.join("quay.db"), spawner).await?,
+        Some(Database::Postgres { uri }) => SqlMetadata::connect_postgres(uri.reveal(), &options).await?,
+        Some(Database::MySql { uri }) => SqlMetadata::connect_mysql(uri.reveal(), &options).await?,
+        Some(Database::Sqlite { path }) => open_sqlite(serve.data.join(path), spawner).await?,
+        None => open_sqlite(serve.data.join("quay.db"), spawner).await?,
         Some(other) => return Err(format!("DB_URI: {other:?} is not supported").into()),
     };
     Ok(Arc::new(store))
+}
+
+fn connect_options(
+    connection: &DatabaseConnection,
+    directory: Option<&Path>,
+) -> Result<ConnectOptions, Box<dyn Error>> {
+    let mut options = ConnectOptions::default()
+        .with_connections(connection.max_connections.unwrap_or(CONNECTIONS))
+        .with_reuse(if connection.pooling {
+            Reuse::Kept
+        } else {
+            Reuse::Never
+        });
+    if let Some(timeout) = connection.timeout {
+        options = options.with_acquire_timeout(timeout);
+    }
+    if let Some(timeout) = connection.connect_timeout {
+        options = options.with_connect_timeout(timeout);
+    }
+    if let Some(lifetime) = connection.stale_timeout {
+        options = options.with_max_lifetime(lifetime);
+    }
+    if let Some(tls) = &connection.tls {
+        options = options.with_tls(tls_options(tls, directory)?);
+    }
+    Ok(options)
+}
+
+fn tls_options(tls: &DatabaseTls, directory: Option<&Path>) -> Result<Tls, Box<dyn Error>> {
+    let mut options = Tls::new(match tls.mode {
+        DatabaseTlsMode::Disabled => TlsMode::Disabled,
+        DatabaseTlsMode::Preferred => TlsMode::Preferred,
+        DatabaseTlsMode::Required => TlsMode::Required,
+        DatabaseTlsMode::VerifyCa => TlsMode::VerifyAuthority,
+        DatabaseTlsMode::VerifyFull => TlsMode::VerifyFull,
+        other => return Err(format!("DB_CONNECTION_ARGS: {other:?} is not supported").into()),
+    });
+    if let Some(ca) = &tls.ca {
+        options = options.with_authorities(configured_file(ca, directory));
+    }
+    if let Some((certificate, key)) = &tls.client {
+        options = options.with_client(
+            configured_file(certificate, directory),
+            configured_file(key, directory),
+        );
+    }
+    Ok(options)
+}
+
+/// A file that the configuration names. Quay's own place for the configuration stands for ours.
+fn configured_file(path: &str, directory: Option<&Path>) -> PathBuf {
+    const QUAYS: [&str; 3] = ["/quay-registry/conf/stack/", "/conf/stack/", "conf/stack/"];
+    let Some(directory) = directory else {
+        return path.into();
+    };
+    match QUAYS.iter().find_map(|place| path.strip_prefix(place)) {
+        Some(file) if !Path::new(path).exists() => directory.join(file),
+        _ => directory.join(path),
+    }
 }
 
 /// Makes a directory that is there after a crash, too.

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use quay_core::{StoreError, StoreErrorKind};
 use quay_http::{RegistryService, Server, TokioSpawner};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -66,8 +67,17 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{}", in_full(&*error));
-            ExitCode::FAILURE
+            ExitCode::from(status(&*error))
         }
+    }
+}
+
+/// The exit status for an error: 2, as for wrong flags, when what was asked for cannot be had; trying
+/// again is of no use then.
+fn status(error: &(dyn Error + 'static)) -> u8 {
+    match error.downcast_ref::<StoreError>() {
+        Some(error) if error.kind() == StoreErrorKind::Unsupported => 2,
+        _ => 1,
     }
 }
 

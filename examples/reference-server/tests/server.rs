@@ -90,7 +90,7 @@ fn the_command_line_and_the_configuration_say_what_is_wrong() {
         run(Some("MAXIMUM_LAYER_SIZE: 20T"))
             .contains("MAXIMUM_LAYER_SIZE: must be a number followed by G or M")
     );
-    assert!(run(Some("DB_URI: mysql://x/y")).contains("DB_URI: MySQL is not supported"));
+    assert!(run(Some("DB_URI: oracle://x/y")).contains("DB_URI: must begin with"));
     let s3 = "DISTRIBUTED_STORAGE_CONFIG: {s3: [S3Storage, {}]}\nDISTRIBUTED_STORAGE_PREFERENCE: [s3]";
     assert!(run(Some(s3)).contains("S3Storage"));
     let output = Command::new(env!("CARGO_BIN_EXE_reference-server"))
@@ -98,6 +98,36 @@ fn the_command_line_and_the_configuration_say_what_is_wrong() {
         .output()
         .unwrap();
     assert!(String::from_utf8_lossy(&output.stderr).contains("--listen"));
+}
+
+#[tokio::test]
+async fn a_database_of_quays_is_refused_and_left_alone() {
+    use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
+
+    let data = TempDir::new().unwrap();
+    let path = data.path().join("quay.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(&path)
+        .create_if_missing(true);
+    let mut connection = options.connect().await.unwrap();
+    connection
+        .execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let output = command(data.path(), &["--open"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("belongs to Quay"),
+        "{output:?}"
+    );
+    assert!(std::fs::read(&path).unwrap() == before, "the file has changed");
+    let names: Vec<_> = std::fs::read_dir(data.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(names, ["quay.db"]);
 }
 
 #[test]

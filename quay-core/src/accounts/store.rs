@@ -312,6 +312,10 @@ impl<T> AccountReads for T where
 /// Accounts, written.
 #[async_trait]
 pub trait AccountWriter: Send {
+    /// Locks an account: until this unit of work ends, no other one changes what hangs on it. `false`
+    /// when it is not there.
+    async fn lock_account(&mut self, account: AccountId) -> Result<bool, StoreError>;
+
     /// Stores a new account; hands out its id. `None` when its name or its e-mail address is taken.
     async fn insert_account(&mut self, account: &Account) -> Result<Option<AccountId>, StoreError>;
 

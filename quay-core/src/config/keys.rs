@@ -163,8 +163,8 @@ keys! {
 }
 "database" {
     "DATABASE_SECRET_KEY" Text "null" - [nullable secret];
-    "DB_CONNECTION_ARGS" Map r#"{"threadlocals": true, "autorollback": true}"# - [];
-    "DB_CONNECTION_POOLING" Boolean "null" - [nullable];
+    "DB_CONNECTION_ARGS" Map r#"{"threadlocals": true, "autorollback": true}"# - [in_effect];
+    "DB_CONNECTION_POOLING" Boolean "null" - [nullable in_effect];
     "DB_READ_REPLICAS" List "null" - [nullable secret];
     "DB_TRANSACTION_FACTORY" Text r#""(callable: per-request transaction)""# - [];
     "DB_URI" Text "null" - [nullable secret in_effect];

@@ -2,6 +2,7 @@
 //!
 //! Reading YAML and trying whether hosts and paths exist is the host's business; this is the model.
 
+mod database;
 mod key;
 mod keys;
 mod values;
@@ -10,9 +11,10 @@ use std::fmt::{self, Debug, Write as _};
 
 use serde_json::{Map, Value};
 
+pub use database::{Database, DatabaseConnection, DatabaseTls, DatabaseTlsMode};
 pub use key::{Key, Kind};
 pub use keys::KEYS;
-pub use values::{Database, StorageEngine, StorageLocation, UrlScheme};
+pub use values::{StorageEngine, StorageLocation, UrlScheme};
 
 use crate::registry::Options;
 use values::Reader;
@@ -55,6 +57,13 @@ pub enum Warning {
         /// The type it should have.
         kind: Kind,
     },
+    /// An option that means nothing here, within a key.
+    UnknownOption {
+        /// The key.
+        key: &'static str,
+        /// The option.
+        option: String,
+    },
 }
 
 impl fmt::Display for Warning {
@@ -69,6 +78,12 @@ impl fmt::Display for Warning {
                 "{key} is ignored, only keys in upper case are read (did you mean {}?)",
                 key.to_uppercase()
             ),
+            Self::UnknownOption { key, option } => {
+                write!(
+                    formatter,
+                    "{key}: the option {option} is not known, it is ignored"
+                )
+            }
             Self::WrongType { key, kind } => write!(formatter, "{key} should be a {}", kind.as_str()),
         }
     }
@@ -109,6 +124,8 @@ pub struct Config {
     pub storage: Vec<StorageLocation>,
     /// `DB_URI`; `None` when the host is to choose.
     pub database: Option<Database>,
+    /// `DB_CONNECTION_ARGS` and `DB_CONNECTION_POOLING`.
+    pub database_connection: DatabaseConnection,
     /// What the registry accepts.
     pub registry: Options,
     /// What was passed over.
@@ -157,11 +174,14 @@ impl Config {
             }
         }
         let reader = Reader::new(map);
+        let database = reader.database(&mut warnings)?;
+        let database_connection = reader.database_connection(database.as_ref(), &mut warnings)?;
         Ok(Self {
             server_hostname: reader.optional_text("SERVER_HOSTNAME")?,
             preferred_url_scheme: reader.url_scheme()?,
             storage: reader.storage()?,
-            database: reader.database()?,
+            database,
+            database_connection,
             registry: reader.registry()?,
             warnings,
             not_in_effect,

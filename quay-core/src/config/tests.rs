@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::*;
@@ -106,7 +108,37 @@ fn what_cannot_be_used_is_named() {
             "V2_PAGINATION_SIZE",
             "negative",
         ),
-        (json!({ "DB_URI": "mysql://x" }), "DB_URI", "MySQL"),
+        (
+            json!({ "DB_URI": "mysql://u:p@x" }),
+            "DB_URI",
+            "name of a database",
+        ),
+        (json!({ "DB_URI": "oracle://x/y" }), "DB_URI", "mysql:"),
+        (
+            json!({ "DB_CONNECTION_ARGS": { "max_connections": 0 } }),
+            "DB_CONNECTION_ARGS",
+            "max_connections",
+        ),
+        (
+            json!({ "DB_CONNECTION_ARGS": { "timeout": -1 } }),
+            "DB_CONNECTION_ARGS",
+            "timeout",
+        ),
+        (
+            json!({ "DB_URI": "mysql://h/d", "DB_CONNECTION_ARGS": { "ssl": { "cert": "/c" } } }),
+            "DB_CONNECTION_ARGS",
+            "go together",
+        ),
+        (
+            json!({ "DB_URI": "postgresql://h/d", "DB_CONNECTION_ARGS": { "sslmode": "maybe" } }),
+            "DB_CONNECTION_ARGS",
+            "sslmode",
+        ),
+        (
+            json!({ "DB_CONNECTION_POOLING": "no" }),
+            "DB_CONNECTION_POOLING",
+            "boolean",
+        ),
         (json!({ "DB_URI": "sqlite:/x" }), "DB_URI", "address"),
         (
             json!({ "PREFERRED_URL_SCHEME": "ftp" }),
@@ -156,4 +188,148 @@ fn what_is_not_understood_is_warned_of() {
     );
     assert_eq!(config.preferred_url_scheme, UrlScheme::Http);
     assert_eq!(config.not_in_effect, ["MAIL_PORT", "MAIL_SERVER"]);
+}
+
+#[test]
+fn addresses_of_databases_lose_what_only_python_understands() {
+    for (written, read_as, warned) in [
+        (
+            "mysql+pymysql://user:pa%40ss@host:3306/db?charset=utf8mb4",
+            "mysql://user:pa%40ss@host:3306/db",
+            None,
+        ),
+        ("mysql://user@host/db", "mysql://user@host/db", None),
+        (
+            "mysql+pymysql://h/db?unix_socket=/run/s&read_timeout=3",
+            "mysql://h/db?socket=/run/s",
+            Some("read_timeout"),
+        ),
+        (
+            "mysql://h/db?ssl_ca=/ca.pem",
+            "mysql://h/db?ssl-ca=/ca.pem&ssl-mode=VERIFY_IDENTITY",
+            None,
+        ),
+        (
+            "mysql://h/db?ssl-mode=REQUIRED",
+            "mysql://h/db?ssl-mode=REQUIRED",
+            None,
+        ),
+        ("postgresql://u:p@h/db", "postgresql://u:p@h/db", None),
+        (
+            "postgresql+psycopg2://u:p@h/db?client_encoding=utf8&sslmode=verify-full&keepalives=1",
+            "postgresql://u:p@h/db?sslmode=verify-full",
+            Some("keepalives"),
+        ),
+        ("sqlite:////var/quay.db", "/var/quay.db", None),
+        ("sqlite:///test/data/test.db", "test/data/test.db", None),
+    ] {
+        let config = read(&json!({ "DB_URI": written })).unwrap();
+        let address = match &config.database {
+            Some(Database::MySql { uri } | Database::Postgres { uri }) => uri.reveal(),
+            Some(Database::Sqlite { path }) => path,
+            None => panic!("{written} is a database"),
+        };
+        assert_eq!(address, read_as, "{written}");
+        let expected: Vec<_> = warned
+            .map(|option| Warning::UnknownOption {
+                key: "DB_URI",
+                option: option.to_owned(),
+            })
+            .into_iter()
+            .collect();
+        assert_eq!(config.warnings, expected, "{written}");
+    }
+}
+
+#[test]
+fn connections_to_databases_are_what_the_drivers_of_quay_make_of_them() {
+    let tls = |mode, ca: Option<&str>, client: Option<(&str, &str)>| {
+        Some((
+            mode,
+            ca.map(ToOwned::to_owned),
+            client.map(|(certificate, key)| (certificate.to_owned(), key.to_owned())),
+        ))
+    };
+    let (mysql, postgres) = ("mysql://h/d", "postgresql://h/d");
+    for (uri, arguments, expected) in [
+        (mysql, json!({}), None),
+        (mysql, json!({ "ssl": {} }), None),
+        (
+            mysql,
+            json!({ "ssl": { "ca": "/ca" }, "threadlocals": true, "autorollback": true }),
+            tls(DatabaseTlsMode::VerifyFull, Some("/ca"), None),
+        ),
+        (
+            mysql,
+            json!({ "ssl": { "ca": "/ca", "check_hostname": false } }),
+            tls(DatabaseTlsMode::VerifyCa, Some("/ca"), None),
+        ),
+        (
+            mysql,
+            json!({ "ssl": { "cert": "/c", "key": "/k" } }),
+            tls(DatabaseTlsMode::Required, None, Some(("/c", "/k"))),
+        ),
+        (
+            mysql,
+            json!({ "ssl": true }),
+            tls(DatabaseTlsMode::Required, None, None),
+        ),
+        (
+            postgres,
+            json!({ "sslmode": "disable" }),
+            tls(DatabaseTlsMode::Disabled, None, None),
+        ),
+        (
+            postgres,
+            json!({ "sslmode": "require" }),
+            tls(DatabaseTlsMode::Required, None, None),
+        ),
+        (
+            postgres,
+            json!({ "sslmode": "require", "sslrootcert": "/ca" }),
+            tls(DatabaseTlsMode::VerifyCa, Some("/ca"), None),
+        ),
+        (
+            postgres,
+            json!({ "sslmode": "verify-full", "sslrootcert": "/ca", "sslcert": "/c", "sslkey": "/k" }),
+            tls(DatabaseTlsMode::VerifyFull, Some("/ca"), Some(("/c", "/k"))),
+        ),
+        (
+            postgres,
+            json!({ "sslrootcert": "/ca" }),
+            tls(DatabaseTlsMode::Preferred, Some("/ca"), None),
+        ),
+    ] {
+        let config = read(&json!({ "DB_URI": uri, "DB_CONNECTION_ARGS": arguments })).unwrap();
+        let found = config
+            .database_connection
+            .tls
+            .map(|tls| (tls.mode, tls.ca, tls.client));
+        assert_eq!(found, expected, "{uri} {arguments}");
+        assert_eq!(config.warnings, [], "{uri} {arguments}");
+    }
+    let config = read(&json!({
+        "DB_URI": mysql,
+        "DB_CONNECTION_ARGS": {
+            "max_connections": 40, "timeout": 2, "stale_timeout": 1.5, "connect_timeout": 0, "sslmode": "require",
+            "ssl": { "ca": "/ca", "cipher": "x" },
+        },
+        "DB_CONNECTION_POOLING": false,
+    }))
+    .unwrap();
+    let connection = &config.database_connection;
+    assert_eq!(connection.max_connections, Some(40));
+    assert_eq!(connection.timeout, Some(Duration::from_secs(2)));
+    assert_eq!(connection.stale_timeout, Some(Duration::from_millis(1500)));
+    assert_eq!(connection.connect_timeout, None);
+    assert!(!connection.pooling);
+    let warnings: Vec<_> = config.warnings.iter().map(ToString::to_string).collect();
+    assert!(
+        warnings.iter().any(|warning| warning.contains("sslmode")),
+        "{warnings:?}"
+    );
+    assert!(
+        warnings.iter().any(|warning| warning.contains("ssl.cipher")),
+        "{warnings:?}"
+    );
 }

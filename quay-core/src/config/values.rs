@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{InvalidConfig, Secret, key};
+use super::{InvalidConfig, key};
 use crate::name::Namespace;
 use crate::registry::{Options, PageSizes};
 
@@ -39,25 +39,9 @@ pub enum StorageEngine {
     },
 }
 
-/// `DB_URI`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Database {
-    /// `sqlite:///relative` or `sqlite:////absolute`.
-    Sqlite {
-        /// The file, as written.
-        path: String,
-    },
-    /// `postgresql://…`, with a driver's name behind a plus sign or without.
-    Postgres {
-        /// The address, the driver's name removed.
-        uri: Secret,
-    },
-}
-
 pub(super) struct Reader<'a>(&'a Map<String, Value>);
 
-fn wrong(name: &str, reason: impl Into<String>) -> InvalidConfig {
+pub(super) fn wrong(name: &str, reason: impl Into<String>) -> InvalidConfig {
     InvalidConfig::new(name, reason)
 }
 
@@ -67,7 +51,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A key's value, or its default; null counts as not set.
-    fn value(&self, name: &str) -> Result<Value, InvalidConfig> {
+    pub(super) fn value(&self, name: &str) -> Result<Value, InvalidConfig> {
         let declared = key(name).ok_or_else(|| wrong(name, "not a key"))?;
         if let Some(value) = self.0.get(name).filter(|value| !value.is_null()) {
             return if declared.kind.fits(value) {
@@ -154,35 +138,6 @@ impl<'a> Reader<'a> {
                 .unwrap_or(usize::MAX)
         });
         Ok(locations)
-    }
-
-    pub(super) fn database(&self) -> Result<Option<Database>, InvalidConfig> {
-        const NAME: &str = "DB_URI";
-        let Some(uri) = self.optional_text(NAME)? else {
-            return Ok(None);
-        };
-        let (scheme, rest) = uri.split_once("://").ok_or_else(|| {
-            wrong(
-                NAME,
-                "must be an address such as postgresql://user:password@host/name",
-            )
-        })?;
-        match scheme.split('+').next().unwrap_or_default() {
-            "sqlite" => match rest.strip_prefix('/') {
-                Some(path) if !path.is_empty() => Ok(Some(Database::Sqlite {
-                    path: path.to_owned(),
-                })),
-                _ => Err(wrong(NAME, "a SQLite address needs three slashes and a path")),
-            },
-            "postgresql" | "postgres" => Ok(Some(Database::Postgres {
-                uri: Secret::new(format!("postgresql://{rest}")),
-            })),
-            "mysql" => Err(wrong(
-                NAME,
-                "MySQL is not supported by this version; use PostgreSQL or SQLite",
-            )),
-            _ => Err(wrong(NAME, "must begin with sqlite: or postgresql:")),
-        }
     }
 
     pub(super) fn registry(&self) -> Result<Options, InvalidConfig> {

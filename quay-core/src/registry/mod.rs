@@ -424,7 +424,7 @@ fn gone(canceled: futures::channel::oneshot::Canceled) -> Error {
 }
 
 /// Whether a unit of work should be tried once more.
-fn try_again(error: &Error, attempt: usize) -> bool {
+pub(crate) fn try_again(error: &Error, attempt: usize) -> bool {
     attempt < CONFLICT_RETRIES
         && error
             .store_error()

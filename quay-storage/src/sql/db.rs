@@ -1,16 +1,23 @@
 //! One text for every dialect: values, rows and errors without a driver's types.
 
-#[cfg(feature = "sqlite")]
 use std::borrow::Cow;
 use std::str::FromStr;
 
 use quay_core::{StoreError, StoreErrorKind};
 use sqlx::{AssertSqlSafe, Row as _};
 
+#[cfg(feature = "postgres")]
+use super::dialect::numbered;
+#[cfg(feature = "mysql")]
+use super::dialect::with_mysql_casts;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+use super::server::Done;
+
 /// A bound value.
 #[derive(Debug, Clone)]
 pub(super) enum Value {
     Int(i64),
+    OptInt(Option<i64>),
     Text(String),
     OptText(Option<String>),
     Blob(Vec<u8>),
@@ -19,6 +26,19 @@ pub(super) enum Value {
 impl From<i64> for Value {
     fn from(value: i64) -> Self {
         Self::Int(value)
+    }
+}
+
+impl From<Option<i64>> for Value {
+    fn from(value: Option<i64>) -> Self {
+        Self::OptInt(value)
+    }
+}
+
+/// As 0 or 1.
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Self::Int(value.into())
     }
 }
 
@@ -37,6 +57,12 @@ impl From<String> for Value {
 impl From<Option<String>> for Value {
     fn from(value: Option<String>) -> Self {
         Self::OptText(value)
+    }
+}
+
+impl From<Option<&str>> for Value {
+    fn from(value: Option<&str>) -> Self {
+        Self::OptText(value.map(ToOwned::to_owned))
     }
 }
 
@@ -63,10 +89,10 @@ pub(super) fn placeholders(count: usize) -> String {
 }
 
 /// Longest text, in bytes, that is kept as a prepared statement.
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "mysql"))]
 const KEPT: usize = 8 << 10;
 
-/// Most values in one list. SQLite takes 32 766 parameters, PostgreSQL 65 535.
+/// Most values in one list. SQLite takes 32 766 parameters, PostgreSQL and MySQL 65 535.
 pub(super) const LIST: usize = 256;
 
 fn padded_length(count: usize) -> usize {
@@ -78,20 +104,26 @@ fn padded_length(count: usize) -> usize {
 
 /// The values of a list, the last one repeated up to the number of placeholders.
 pub(super) fn padded<T: ToString>(items: &[T]) -> Vec<Value> {
-    let mut values: Vec<Value> = items.iter().map(|item| Value::Text(item.to_string())).collect();
+    filled(items.iter().map(|item| Value::Text(item.to_string())).collect())
+}
+
+/// As [`padded`], of values.
+pub(super) fn filled(mut values: Vec<Value>) -> Vec<Value> {
     if let Some(last) = values.last().cloned() {
-        values.resize(padded_length(items.len()), last);
+        values.resize(padded_length(values.len()), last);
     }
     values
 }
 
-/// A row of either driver.
+/// A row of whichever driver.
 #[derive(Debug)]
 pub(super) enum Row {
     #[cfg(feature = "sqlite")]
     Sqlite(sqlx::sqlite::SqliteRow),
     #[cfg(feature = "postgres")]
     Postgres(sqlx::postgres::PgRow),
+    #[cfg(feature = "mysql")]
+    MySql(sqlx::mysql::MySqlRow),
 }
 
 macro_rules! column {
@@ -102,6 +134,8 @@ macro_rules! column {
                 Self::Sqlite(row) => row.try_get(index),
                 #[cfg(feature = "postgres")]
                 Self::Postgres(row) => row.try_get(index),
+                #[cfg(feature = "mysql")]
+                Self::MySql(row) => row.try_get(index),
             }
             .map_err(|error| failed("read a column", error))
         }
@@ -138,18 +172,7 @@ pub(super) fn corrupt(value: &str) -> StoreError {
 /// What a driver's error means to core.
 pub(super) fn failed(action: &str, error: sqlx::Error) -> StoreError {
     let kind = match &error {
-        sqlx::Error::Database(database) => match database.code().as_deref() {
-            // SQLite: SQLITE_FULL. PostgreSQL: disk_full.
-            Some("13" | "53100") => StoreErrorKind::Full,
-            // SQLite: a unique or primary key; busy. PostgreSQL: unique_violation,
-            // serialization_failure, deadlock_detected.
-            Some("1555" | "2067" | "5" | "517" | "23505" | "40001" | "40P01") => StoreErrorKind::Conflict,
-            // PostgreSQL: connection trouble, shutting down, too many connections.
-            Some(code) if code.starts_with("08") || code.starts_with("57P") || code == "53300" => {
-                StoreErrorKind::Unavailable
-            }
-            _ => StoreErrorKind::Other,
-        },
+        sqlx::Error::Database(database) => database_kind(&**database),
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
         | sqlx::Error::PoolTimedOut
@@ -161,18 +184,54 @@ pub(super) fn failed(action: &str, error: sqlx::Error) -> StoreError {
     StoreError::new(kind, format!("{action} in the metadata database")).with_source(error)
 }
 
-/// `?` as PostgreSQL wants it: `$1`, `$2`, …. Our texts hold no question mark besides.
-#[cfg(feature = "postgres")]
-fn numbered(sql: &str) -> String {
-    use std::fmt::Write as _;
-
-    let mut text = String::with_capacity(sql.len() + 16);
-    let mut pieces = sql.split('?');
-    text.push_str(pieces.next().unwrap_or_default());
-    for (index, piece) in pieces.enumerate() {
-        let _ = write!(text, "${}{piece}", index + 1);
+fn database_kind(database: &dyn sqlx::error::DatabaseError) -> StoreErrorKind {
+    #[cfg(feature = "mysql")]
+    if let Some(error) = database.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
+        return mysql_kind(error.number(), error.message());
     }
-    text
+    match database.code().as_deref() {
+        // SQLite: SQLITE_FULL. PostgreSQL: disk_full.
+        Some("13" | "53100") => StoreErrorKind::Full,
+        // SQLite: a unique or primary key; busy. PostgreSQL: unique_violation, serialization_failure,
+        // deadlock_detected.
+        Some("1555" | "2067" | "5" | "517" | "23505" | "40001" | "40P01") => StoreErrorKind::Conflict,
+        // PostgreSQL: connection trouble, shutting down, too many connections.
+        Some(code) if code.starts_with("08") || code.starts_with("57P") || code == "53300" => {
+            StoreErrorKind::Unavailable
+        }
+        _ => StoreErrorKind::Other,
+    }
+}
+
+/// MySQL's and MariaDB's errors by number: their SQLSTATEs say too little.
+#[cfg(feature = "mysql")]
+fn mysql_kind(number: u16, message: &str) -> StoreErrorKind {
+    match number {
+        // ER_DISK_FULL, ER_RECORD_FILE_FULL.
+        1021 | 1114 => StoreErrorKind::Full,
+        // Writing failed, and the text says with which error of the system: ENOSPC or EDQUOT.
+        3 | 1026 | 1030
+            if ["28", "122"].iter().any(|errno| {
+                message.contains(&format!("errno: {errno} ")) || message.contains(&format!("error {errno} "))
+            }) =>
+        {
+            StoreErrorKind::Full
+        }
+        // ER_DUP_ENTRY, ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK.
+        1062 | 1205 | 1213 => StoreErrorKind::Conflict,
+        // Too many connections, of all or of this user; shutting down; not up yet; read only while
+        // another takes over; killed.
+        1040 | 1203 | 1226 | 1053 | 1077 | 1290 | 1317 | 1836 | 1927 | 3169 => StoreErrorKind::Unavailable,
+        // What a client would say of a lost connection (CR_SERVER_GONE_ERROR, CR_SERVER_LOST).
+        2006 | 2013 => StoreErrorKind::Unavailable,
+        _ => StoreErrorKind::Other,
+    }
+}
+
+/// Whether a unique key was met.
+#[cfg(feature = "mysql")]
+pub(super) fn is_duplicate(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(database) if database.is_unique_violation())
 }
 
 macro_rules! bind_all {
@@ -181,6 +240,7 @@ macro_rules! bind_all {
         for value in $values {
             query = match value {
                 Value::Int(value) => query.bind(value),
+                Value::OptInt(value) => query.bind(value),
                 Value::Text(value) => query.bind(value),
                 Value::OptText(value) => query.bind(value),
                 Value::Blob(value) => query.bind(value),
@@ -211,27 +271,69 @@ pub(super) async fn sqlite_rows(
 }
 
 #[cfg(feature = "postgres")]
-pub(super) async fn postgres_rows(
-    connection: &mut sqlx::PgConnection,
-    sql: &str,
-    values: Vec<Value>,
-) -> Result<Vec<Row>, sqlx::Error> {
-    let rows = bind_all!(sqlx::query(AssertSqlSafe(numbered(sql))), values)
-        .fetch_all(connection)
-        .await?;
-    Ok(rows.into_iter().map(Row::Postgres).collect())
+impl super::server::Driver for sqlx::Postgres {
+    async fn rows(
+        connection: &mut sqlx::PgConnection,
+        sql: Cow<'static, str>,
+        values: Vec<Value>,
+    ) -> Result<Vec<Row>, sqlx::Error> {
+        let rows = bind_all!(sqlx::query(AssertSqlSafe(numbered(&sql))), values)
+            .fetch_all(connection)
+            .await?;
+        Ok(rows.into_iter().map(Row::Postgres).collect())
+    }
+
+    async fn run(
+        connection: &mut sqlx::PgConnection,
+        sql: Cow<'static, str>,
+        values: Vec<Value>,
+    ) -> Result<Done, sqlx::Error> {
+        let done = bind_all!(sqlx::query(AssertSqlSafe(numbered(&sql))), values)
+            .execute(connection)
+            .await?;
+        Ok(Done {
+            changed: done.rows_affected(),
+            id: 0,
+        })
+    }
 }
 
-#[cfg(feature = "postgres")]
-pub(super) async fn postgres_run(
-    connection: &mut sqlx::PgConnection,
-    sql: &str,
-    values: Vec<Value>,
-) -> Result<u64, sqlx::Error> {
-    let done = bind_all!(sqlx::query(AssertSqlSafe(numbered(sql))), values)
+#[cfg(feature = "mysql")]
+impl super::server::Driver for sqlx::MySql {
+    async fn rows(
+        connection: &mut sqlx::MySqlConnection,
+        sql: Cow<'static, str>,
+        values: Vec<Value>,
+    ) -> Result<Vec<Row>, sqlx::Error> {
+        let sql = with_mysql_casts(sql);
+        let kept = sql.len() <= KEPT;
+        let rows = bind_all!(
+            sqlx::query(AssertSqlSafe(sql.into_owned())).persistent(kept),
+            values
+        )
+        .fetch_all(connection)
+        .await?;
+        Ok(rows.into_iter().map(Row::MySql).collect())
+    }
+
+    async fn run(
+        connection: &mut sqlx::MySqlConnection,
+        sql: Cow<'static, str>,
+        values: Vec<Value>,
+    ) -> Result<Done, sqlx::Error> {
+        let sql = with_mysql_casts(sql);
+        let kept = sql.len() <= KEPT;
+        let done = bind_all!(
+            sqlx::query(AssertSqlSafe(sql.into_owned())).persistent(kept),
+            values
+        )
         .execute(connection)
         .await?;
-    Ok(done.rows_affected())
+        Ok(Done {
+            changed: done.rows_affected(),
+            id: done.last_insert_id(),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -245,9 +347,43 @@ mod tests {
         assert_eq!(padded(&["a"; 300]).len(), 300);
     }
 
-    #[cfg(feature = "postgres")]
+    #[cfg(feature = "mysql")]
     #[test]
-    fn placeholders_are_numbered() {
-        assert_eq!(numbered("a = ? AND b IN (?, ?)"), "a = $1 AND b IN ($2, $3)");
+    fn mysqls_errors_are_told_by_number() {
+        for (number, message, kind) in [
+            (
+                1062,
+                "Duplicate entry 'a' for key 'path'",
+                StoreErrorKind::Conflict,
+            ),
+            (
+                1213,
+                "Deadlock found when trying to get lock",
+                StoreErrorKind::Conflict,
+            ),
+            (1205, "Lock wait timeout exceeded", StoreErrorKind::Conflict),
+            (1021, "Disk full (/tmp)", StoreErrorKind::Full),
+            (1114, "The table 'qr_tag' is full", StoreErrorKind::Full),
+            (
+                1030,
+                "Got error 28 \"No space left on device\" from storage engine",
+                StoreErrorKind::Full,
+            ),
+            (
+                3,
+                "Error writing file 'x' (errno: 28 \"No space left on device\")",
+                StoreErrorKind::Full,
+            ),
+            (
+                1030,
+                "Got error 168 \"Unknown\" from storage engine",
+                StoreErrorKind::Other,
+            ),
+            (1053, "Server shutdown in progress", StoreErrorKind::Unavailable),
+            (1040, "Too many connections", StoreErrorKind::Unavailable),
+            (1452, "Cannot add or update a child row", StoreErrorKind::Other),
+        ] {
+            assert_eq!(mysql_kind(number, message), kind, "{number} {message}");
+        }
     }
 }

@@ -1,16 +1,30 @@
 //! Metadata in a SQL database: one set of queries, printed the same for every dialect.
 
+mod blobs;
 #[cfg_attr(
     not(feature = "sqlite"),
     expect(dead_code, reason = "a sole writer alone remembers anything")
 )]
 mod cache;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod connect;
 mod db;
+mod dialect;
+mod foreign;
+mod insert;
+mod manifests;
 mod migrate;
+mod outbox;
 mod read;
+mod repositories;
+mod rows;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod server;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod tags;
 mod unit;
+mod uploads;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -27,9 +41,13 @@ use quay_core::runtime::Timestamp;
 use quay_core::{Digest, MediaType, Reference, RepositoryName, Tag};
 
 use cache::{Cache, Known, What};
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub use connect::{ClientCertificate, ConnectOptions, Reuse, Tls, TlsMode};
 use db::{Row, Value};
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+use server::Server;
 
-/// Metadata in SQLite or PostgreSQL.
+/// Metadata in SQLite, PostgreSQL, MySQL or MariaDB.
 #[derive(Debug, Clone)]
 pub struct SqlMetadata(Arc<Inner>);
 
@@ -45,7 +63,9 @@ enum Database {
     #[cfg(feature = "sqlite")]
     Sqlite(sqlite::Sqlite),
     #[cfg(feature = "postgres")]
-    Postgres(sqlx::PgPool),
+    Postgres(Server<sqlx::Postgres>),
+    #[cfg(feature = "mysql")]
+    MySql(Server<sqlx::MySql>),
 }
 
 impl SqlMetadata {
@@ -53,7 +73,8 @@ impl SqlMetadata {
     /// Its committer runs on `spawner`, which must be tokio's.
     ///
     /// # Errors
-    /// When another process has it open, the file cannot be written, or holds something else.
+    /// When another process has it open, the file cannot be written, or holds something else;
+    /// `Unsupported` when it is Quay's own, which is left as it is.
     #[cfg(feature = "sqlite")]
     pub async fn open_sqlite(path: &std::path::Path, spawner: &dyn Spawner) -> Result<Self, StoreError> {
         let cache = Arc::new(Cache::new());
@@ -67,27 +88,33 @@ impl SqlMetadata {
     /// Connects to PostgreSQL by its URI and brings the database to the newest schema.
     ///
     /// # Errors
-    /// When it cannot be reached, or holds a newer schema.
+    /// `Unavailable` when it cannot be reached in time; `Unsupported` when the database is Quay's own,
+    /// which is left as it is; others when it holds a newer schema or refuses the host.
     #[cfg(feature = "postgres")]
-    pub async fn connect_postgres(uri: &str, connections: u32) -> Result<Self, StoreError> {
-        use std::str::FromStr as _;
-
-        use sqlx::ConnectOptions as _;
-
-        let options = sqlx::postgres::PgConnectOptions::from_str(uri)
-            .map_err(|error| db::failed("read the address", error))?
-            .disable_statement_logging()
-            // Every statement looks rows up by key: planning it again for each value only costs time.
-            .options([("plan_cache_mode", "force_generic_plan")]);
-        let pool = sqlx::postgres::PgPoolOptions::new()
-            .max_connections(connections)
-            .test_before_acquire(false)
-            .connect_with(options)
-            .await
-            .map_err(|error| db::failed("connect", error))?;
-        migrate::postgres(&pool).await?;
+    pub async fn connect_postgres(uri: &str, options: &ConnectOptions) -> Result<Self, StoreError> {
+        let driver = connect::postgres(uri, options)?;
+        let (server, mut connection) = Server::<sqlx::Postgres>::connect(driver, options, "").await?;
+        foreign::refuse_postgres(&mut connection).await?;
+        migrate::postgres(&mut connection).await?;
         Ok(Self(Arc::new(Inner {
-            database: Database::Postgres(pool),
+            database: Database::Postgres(server),
+            cache: None,
+        })))
+    }
+
+    /// Connects to MySQL or MariaDB by its URI and brings the database to the newest schema.
+    ///
+    /// # Errors
+    /// As [`connect_postgres`](Self::connect_postgres).
+    #[cfg(feature = "mysql")]
+    pub async fn connect_mysql(uri: &str, options: &ConnectOptions) -> Result<Self, StoreError> {
+        let driver = connect::mysql(uri, options)?;
+        let (server, mut connection) =
+            Server::<sqlx::MySql>::connect(driver, options, connect::MYSQL_SESSION).await?;
+        foreign::refuse_mysql(&mut connection).await?;
+        migrate::mysql(&mut connection).await?;
+        Ok(Self(Arc::new(Inner {
+            database: Database::MySql(server),
             cache: None,
         })))
     }
@@ -102,15 +129,9 @@ impl SqlMetadata {
             #[cfg(feature = "sqlite")]
             Database::Sqlite(sqlite) => sqlite.rows(sql, values).await,
             #[cfg(feature = "postgres")]
-            Database::Postgres(pool) => {
-                let mut connection = pool
-                    .acquire()
-                    .await
-                    .map_err(|error| db::failed("connect", error))?;
-                db::postgres_rows(&mut connection, &sql, values)
-                    .await
-                    .map_err(|error| db::failed("read", error))
-            }
+            Database::Postgres(server) => server.rows(sql, values).await,
+            #[cfg(feature = "mysql")]
+            Database::MySql(server) => server.rows(sql, values).await,
         }
     }
 }
@@ -211,10 +232,9 @@ impl MetadataStore for SqlMetadata {
             #[cfg(feature = "sqlite")]
             Database::Sqlite(sqlite) => unit::Unit::Sqlite(sqlite.begin().await?),
             #[cfg(feature = "postgres")]
-            Database::Postgres(pool) => {
-                let transaction = pool.begin().await.map_err(|error| db::failed("begin", error))?;
-                unit::Unit::Postgres(transaction)
-            }
+            Database::Postgres(server) => unit::Unit::Postgres(server.begin().await?),
+            #[cfg(feature = "mysql")]
+            Database::MySql(server) => unit::Unit::MySql(server.begin().await?),
         };
         Ok(Box::new(unit))
     }

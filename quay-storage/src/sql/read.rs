@@ -195,8 +195,7 @@ impl SqlMetadata {
             "SELECT ",
             repository_columns!(),
             ", CAST(NULL AS TEXT) FROM qr_repository r WHERE r.path = ? ",
-            "UNION ALL SELECT * FROM (",
-            "SELECT CAST(0 AS BIGINT), '', '', '', '', t.name FROM qr_tag t ",
+            "UNION ALL SELECT CAST(0 AS BIGINT), '', '', '', '', page.name FROM (SELECT t.name FROM qr_tag t ",
             "WHERE t.repository_id = (SELECT id FROM qr_repository WHERE path = ?) AND t.live = 1 AND t.name > ? ",
             "AND t.hidden = 0 AND (t.end_ms IS NULL OR t.end_ms > ?) ORDER BY t.name LIMIT ?) AS page"
         );
@@ -278,11 +277,11 @@ impl SqlMetadata {
             ", CAST(NULL AS TEXT), CAST(NULL AS TEXT), CAST(NULL AS BIGINT), CAST(NULL AS TEXT), CAST(NULL AS TEXT) ",
             "FROM qr_repository r WHERE r.path = ? UNION ALL ",
             "SELECT CAST(0 AS BIGINT), '', '', '', '', n.digest, n.media_type, n.size, n.artifact_type, n.annotations ",
-            "FROM qr_manifest n JOIN (SELECT id, CAST(SUM(size) OVER (ORDER BY digest) AS BIGINT) - size AS before ",
+            "FROM qr_manifest n JOIN (SELECT id, CAST(SUM(size) OVER (ORDER BY digest) AS BIGINT) - size AS preceding ",
             "FROM (SELECT m.id, m.size, m.digest ",
             "FROM qr_manifest m WHERE m.repository_id = (SELECT id FROM qr_repository WHERE path = ?) ",
             "AND m.subject_digest = ? AND m.live = 1 AND m.digest > ? AND (? = '' OR LOWER(m.artifact_type) = ?) ",
-            "ORDER BY m.digest LIMIT ?) AS page) AS summed ON summed.id = n.id WHERE summed.before < ?"
+            "ORDER BY m.digest LIMIT ?) AS page) AS summed ON summed.id = n.id WHERE summed.preceding < ?"
         );
         let after = page.after.map(|digest| digest.to_string()).unwrap_or_default();
         let wanted = artifact_type.map_or("", MediaType::as_str);

@@ -102,6 +102,7 @@ impl Sqlite {
         cache: Arc<Cache>,
         spawner: &dyn Spawner,
     ) -> Result<Self, StoreError> {
+        super::foreign::refuse_sqlite(path).await?;
         let lock = lock(path)?;
         let options = SqliteConnectOptions::new()
             .filename(path)

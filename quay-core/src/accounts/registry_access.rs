@@ -1,0 +1,411 @@
+//! The registry protocol's side of accounts: what a token is granted when it is issued, and what it is
+//! still worth when it comes back (registry-protocol, sections 3 and 4).
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::facade::{Accounts, CHANGE_MEMORY, Subject, reach_of};
+use super::rights::Reach;
+use super::role::RepositoryRole;
+use super::store::AccountKey;
+use crate::auth::{Action, Authorizer, Decision, Resource};
+use crate::caller::{Access, Caller, CredentialKind, Principal, TokenGrants};
+use crate::error::{Error, ErrorKind, StoreError};
+use crate::metadata::{PageRequest, RepositoryKind, RepositoryRecord, RepositoryState, Visibility};
+use crate::name::RepositoryName;
+use crate::runtime::Timestamp;
+
+/// What one scope asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::exhaustive_structs, reason = "the actions of the protocol")]
+pub struct AskedActions {
+    /// `pull`
+    pub pull: bool,
+    /// `push`
+    pub push: bool,
+    /// `*`
+    pub all: bool,
+}
+
+/// Clocks of two processes may differ by this much, and a change be seen this much later.
+const SKEW: Duration = Duration::from_secs(5);
+
+/// How long ago a change is looked for again: a transaction may commit later than others that began after
+/// it.
+const OVERLAP: Duration = Duration::from_mins(1);
+
+/// Changes that tokens issued before must feel, as this process has heard of them.
+///
+/// Kept up to date by [`Accounts::follow_changes`]. A token that no change concerns is worth what it says;
+/// one that may be concerned is judged anew.
+#[derive(Debug, Default)]
+pub struct Changes {
+    seen: RwLock<HashMap<String, Timestamp>>,
+}
+
+impl Changes {
+    fn note(&self, changes: Vec<super::record::Change>, forget: Timestamp) {
+        let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
+        for change in changes {
+            let at = seen.entry(change.subject).or_insert(change.at);
+            *at = (*at).max(change.at);
+        }
+        seen.retain(|_, at| *at >= forget);
+    }
+
+    /// Whether something has changed under a token.
+    fn concern(&self, caller: &Caller, issued: Timestamp, name: Option<&RepositoryName>) -> bool {
+        let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner);
+        if seen.is_empty() {
+            return false;
+        }
+        let touched =
+            |subject: Subject<'_>| seen.get(&subject.key()).is_some_and(|at| issued <= at.plus(SKEW));
+        let owner = |account: &str| account.split_once('+').map(|(owner, _)| owner.to_owned());
+        caller.account().is_some_and(|account| {
+            touched(Subject::Account(account))
+                || owner(account).is_some_and(|owner| touched(Subject::Account(&owner)))
+        }) || caller
+            .credential_id
+            .as_deref()
+            .is_some_and(|id| touched(Subject::Credential(id)))
+            || name.is_some_and(|name| {
+                touched(Subject::Namespace(name.namespace())) || touched(Subject::Repository(name.path()))
+            })
+    }
+}
+
+impl Accounts {
+    /// Brings what this process knows of changes up to date: one statement. To be called every second or
+    /// two, so that a token feels within five seconds what happened to what it rests on.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn follow_changes(&self, changes: &Changes) -> Result<(), Error> {
+        let now = self.now();
+        let since = {
+            let seen = changes.seen.read().unwrap_or_else(PoisonError::into_inner);
+            seen.values().max().copied()
+        };
+        // The first look takes in everything that a token may still feel.
+        let since = match since {
+            Some(newest) => newest.min(now).minus(OVERLAP),
+            None => now.minus(CHANGE_MEMORY),
+        };
+        let news = self.reader().changes(since).await?;
+        changes.note(news, now.minus(CHANGE_MEMORY));
+        Ok(())
+    }
+
+    /// What one scope of a token is granted. The repository is made if it is missing and the caller may
+    /// make and push to it. `None` when nothing is granted.
+    ///
+    /// # Errors
+    /// [`ReadOnly`](ErrorKind::ReadOnly) for a namespace that is switched off,
+    /// [`Unsupported`](ErrorKind::Unsupported) for a repository that holds no images.
+    pub async fn grant_scope(
+        &self,
+        caller: &Caller,
+        name: &RepositoryName,
+        asked: AskedActions,
+    ) -> Result<Vec<&'static str>, Error> {
+        let namespace = self.reader().account(AccountKey::Name(name.namespace())).await?;
+        if namespace.as_ref().is_some_and(|namespace| !namespace.enabled) {
+            return Err(Error::new(
+                ErrorKind::ReadOnly,
+                "This namespace is disabled. Please contact your system administrator.",
+            ));
+        }
+        let stored = self.0.store.repository(name).await?;
+        let in_the_way = stored.is_some();
+        let record = stored.filter(|record| record.state != RepositoryState::MarkedForDeletion);
+        let role = self.role_in(caller, name, record.as_deref()).await?;
+        let mut granted = Vec::new();
+        if asked.push && caller.principal != Principal::Anonymous {
+            let grant = match &record {
+                Some(record) => {
+                    // Only a mirror's own robot writes to it; there are no mirrors yet.
+                    role >= Some(RepositoryRole::Write) && record.state == RepositoryState::Normal
+                }
+                None => {
+                    !in_the_way && !self.0.options.read_only && self.create_for_push(caller, name).await?
+                }
+            };
+            if grant {
+                granted.push("push");
+            }
+        }
+        let public = record
+            .as_ref()
+            .is_some_and(|record| record.visibility == Visibility::Public);
+        if asked.pull && (role.is_some() || public || granted.contains(&"push")) {
+            granted.push("pull");
+        }
+        if asked.all
+            && role == Some(RepositoryRole::Admin)
+            && record
+                .as_ref()
+                .is_some_and(|record| record.state == RepositoryState::Normal)
+        {
+            granted.push("*");
+        }
+        if !granted.is_empty()
+            && record
+                .as_ref()
+                .is_some_and(|record| record.kind != RepositoryKind::Image)
+        {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "This repository is for managing application resources and not container images.",
+            ));
+        }
+        Ok(granted)
+    }
+
+    /// Makes a repository that somebody is about to push to. `false` when they may not.
+    async fn create_for_push(&self, caller: &Caller, name: &RepositoryName) -> Result<bool, Error> {
+        if caller.account().is_none() {
+            return Ok(false);
+        }
+        let visibility = if self.0.options.private_on_push {
+            Visibility::Private
+        } else {
+            Visibility::Public
+        };
+        if self.0.options.namespace_on_push
+            && self
+                .reader()
+                .account(AccountKey::Name(name.namespace()))
+                .await?
+                .is_none()
+        {
+            match self.create_organization(caller, name.namespace(), None).await {
+                Ok(_) => {}
+                Err(error) if error.store_error().is_some() => return Err(error),
+                Err(_) => return Ok(false),
+            }
+        }
+        match self.create_repository(caller, name, visibility, None).await {
+            Ok(Some(_)) => Ok(true),
+            // Somebody else was faster: what they made is judged like any other.
+            Ok(None) => {
+                let record = self.live_repository(name).await?;
+                let role = self.role_in(caller, name, record.as_deref()).await?;
+                Ok(record.is_some() && role >= Some(RepositoryRole::Write))
+            }
+            Err(error) if error.store_error().is_some() => Err(error),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// What a caller may do in a repository now, visibility apart.
+    pub(super) async fn role_in(
+        &self,
+        caller: &Caller,
+        name: &RepositoryName,
+        record: Option<&RepositoryRecord>,
+    ) -> Result<Option<RepositoryRole>, Error> {
+        self.role_by(caller, &caller.access, name, record).await
+    }
+
+    async fn role_by(
+        &self,
+        caller: &Caller,
+        access: &Access,
+        name: &RepositoryName,
+        record: Option<&RepositoryRecord>,
+    ) -> Result<Option<RepositoryRole>, Error> {
+        if let Access::Repository { path, role } = access {
+            return Ok((**path == *name.path()).then_some(*role));
+        }
+        if let Access::Grants(grants) = access {
+            return Ok(grants.role(name.path()));
+        }
+        let actor = match self.actor(caller).await {
+            Ok(actor) => actor,
+            Err(error) if error.store_error().is_some() => return Err(error),
+            Err(_) => return Ok(None),
+        };
+        let id = record.map(|record| record.id);
+        let standing = self.standing(&actor, name.namespace(), id).await?;
+        let reach: Reach = reach_of(access);
+        Ok(standing.repository(reach))
+    }
+
+    /// Whether the credential that a token was issued for still counts.
+    async fn still_counts(&self, caller: &Caller, grants: &TokenGrants) -> Result<bool, Error> {
+        let mut reader = self.reader();
+        let id = caller.credential_id.as_deref();
+        let now = self.now();
+        let counts = match (grants.credential, id) {
+            (CredentialKind::OAuthToken, Some(uuid)) => {
+                let found = reader
+                    .oauth_token(super::store::OAuthTokenKey::Uuid(uuid))
+                    .await?;
+                found.is_some_and(|(token, _)| token.expires > now)
+            }
+            (CredentialKind::AppSpecificToken, Some(uuid)) => {
+                let found = reader.app_token(super::store::AppTokenKey::Uuid(uuid)).await?;
+                found.is_some_and(|token| token.expires.is_none_or(|expires| expires > now))
+            }
+            (CredentialKind::AccessToken, Some(name)) => reader.access_token(name).await?.is_some(),
+            (CredentialKind::RobotToken, _) => {
+                // A token made anew makes what was issued for the one before worthless: its uuid is another.
+                match caller.account() {
+                    None => false,
+                    Some(name) => match reader.account(AccountKey::Name(name)).await? {
+                        None => false,
+                        Some(robot) => {
+                            let owner = match robot.owner {
+                                Some(owner) => reader.account(AccountKey::Id(owner)).await?,
+                                None => None,
+                            };
+                            robot.enabled && owner.is_some_and(|owner| owner.enabled)
+                        }
+                    },
+                }
+            }
+            _ => true,
+        };
+        if !counts {
+            return Ok(false);
+        }
+        match caller.account() {
+            None => Ok(true),
+            Some(name) => Ok(reader
+                .account(AccountKey::Name(name))
+                .await?
+                .is_some_and(|account| account.enabled)),
+        }
+    }
+}
+
+/// Decides over the registry protocol by accounts.
+///
+/// A registry token is worth what it grants, without a look at the database, until a change concerns it;
+/// from then on it grants what its holder may still do.
+#[derive(Debug)]
+pub struct AccountAuthorizer {
+    accounts: Accounts,
+    changes: Arc<Changes>,
+}
+
+impl AccountAuthorizer {
+    /// An authorizer that knows of `changes`.
+    #[must_use]
+    pub const fn new(accounts: Accounts, changes: Arc<Changes>) -> Self {
+        Self { accounts, changes }
+    }
+
+    async fn role(
+        &self,
+        caller: &Caller,
+        name: &RepositoryName,
+        record: Option<&RepositoryRecord>,
+    ) -> Result<Option<RepositoryRole>, Error> {
+        let Access::Grants(grants) = &caller.access else {
+            return self.accounts.role_in(caller, name, record).await;
+        };
+        let granted = grants.role(name.path());
+        if granted.is_none() || !self.changes.concern(caller, grants.issued, Some(name)) {
+            return Ok(granted);
+        }
+        if let Some(namespace) = self
+            .accounts
+            .reader()
+            .account(AccountKey::Name(name.namespace()))
+            .await?
+            && !namespace.enabled
+        {
+            return Ok(None);
+        }
+        if !self.accounts.still_counts(caller, grants).await? {
+            return Ok(None);
+        }
+        if caller.principal == Principal::Anonymous {
+            // It was granted since the repository was public; whether it is, the record says.
+            return Ok(None);
+        }
+        let now = self
+            .accounts
+            .role_by(caller, &grants.behind, name, record)
+            .await?;
+        Ok(now.min(granted))
+    }
+}
+
+fn denied(error: Error) -> Result<Decision, StoreError> {
+    match error.into_store_error() {
+        Some(store) => Err(store),
+        None => Ok(Decision::Deny("the caller could not be judged")),
+    }
+}
+
+#[async_trait]
+impl Authorizer for AccountAuthorizer {
+    async fn authorize(
+        &self,
+        action: Action,
+        resource: Resource<'_>,
+        caller: &Caller,
+    ) -> Result<Decision, StoreError> {
+        if caller.principal == Principal::System {
+            return Ok(Decision::Allow("the registry itself"));
+        }
+        let Resource::Repository { name, record } = resource else {
+            return Ok(match action {
+                // An anonymous caller with a token has been told as much as there is to know.
+                Action::Ping => match (&caller.principal, &caller.access) {
+                    (Principal::Anonymous, Access::Own) => Decision::Deny("nobody in particular is calling"),
+                    _ => Decision::Allow("the caller has a token"),
+                },
+                Action::Catalog => Decision::Allow("everybody may see what they may see"),
+                _ => Decision::Deny("there is no such action on the registry"),
+            });
+        };
+        let needed = match action {
+            Action::Pull => RepositoryRole::Read,
+            Action::Push | Action::Delete => RepositoryRole::Write,
+            // Repositories are made when a token to push to them is issued.
+            _ => return Ok(Decision::Deny("a token to push comes first")),
+        };
+        if needed == RepositoryRole::Read
+            && record.is_some_and(|record| record.visibility == Visibility::Public)
+            && self.accounts.options().anonymous_access
+        {
+            return Ok(Decision::Allow("the repository is public"));
+        }
+        match self.role(caller, name, record).await {
+            Ok(Some(role)) if role >= needed => Ok(Decision::Allow("by the caller's role")),
+            Ok(_) => Ok(Decision::Deny("the caller has no such role")),
+            Err(error) => denied(error),
+        }
+    }
+
+    async fn visible(
+        &self,
+        caller: &Caller,
+        page: &PageRequest<String>,
+    ) -> Result<Option<Vec<Arc<RepositoryRecord>>>, StoreError> {
+        let options = self.accounts.options();
+        let mut reader = self.accounts.reader();
+        let account = match caller.account() {
+            None => None,
+            Some(name) => reader
+                .account(AccountKey::Name(name))
+                .await?
+                .filter(|account| account.enabled),
+        };
+        if account.is_none() && !options.public_catalog {
+            return Ok(Some(Vec::new()));
+        }
+        let who = account
+            .as_ref()
+            .map(|account| (account.id, account.name.as_str()));
+        let found = reader.visible(who, options.public_catalog, page).await?;
+        Ok(Some(found))
+    }
+}

@@ -1,0 +1,1034 @@
+//! What users do with their own accounts.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::facade::{Accounts, Actor, Subject, change, invalid, not_found, object, refuse, rejected};
+use super::log::LogKind;
+use super::name::{check_name, check_password, is_email};
+use super::ports::{Mail, PasswordVerdict};
+use super::record::{Account, AccountId, AccountKind, Confirmation, ConfirmationPurpose, Notice, Team};
+use super::role::{TeamRole, UserRole};
+use super::store::{AccountFilter, AccountKey, AccountWrites, TeamKey};
+use crate::caller::{Caller, CredentialKind};
+use crate::error::{Error, ErrorKind};
+use crate::metadata::PageRequest;
+use crate::runtime::Timestamp;
+
+/// How long a link in a mail counts.
+const MAIL_LIFETIME: Duration = Duration::from_hours(72);
+/// How long a link that sets a new password counts.
+const RECOVERY_LIFETIME: Duration = Duration::from_mins(30);
+
+/// A user as the user sees themselves.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Me {
+    /// The account.
+    pub account: Account,
+    /// Whether the caller may see more than the name.
+    pub role: UserRole,
+    /// Whether the caller acts as themselves or through a token that administers the account.
+    pub organizations: Vec<Membership>,
+    /// Whether the user is a superuser of this installation.
+    pub superuser: bool,
+}
+
+/// An organization that a user belongs to.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Membership {
+    /// The organization.
+    pub organization: Account,
+    /// The highest role that one of the user's teams has.
+    pub role: TeamRole,
+}
+
+/// What came of signing up.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum SignUp {
+    /// A mail has been sent; the link in it completes the sign-up.
+    AwaitingVerification,
+    /// The account may be used.
+    Done(Box<Account>),
+}
+
+/// What somebody changes about their account; what is absent stays.
+#[derive(Debug, Clone, Default)]
+#[expect(
+    missing_docs,
+    reason = "the fields are those of the request, quay-api.json changeUserDetails"
+)]
+#[expect(clippy::exhaustive_structs, reason = "built field by field from a request")]
+pub struct UserChanges {
+    pub password: Option<String>,
+    pub email: Option<String>,
+    pub username: Option<String>,
+    pub invoice_email: Option<bool>,
+    pub invoice_email_address: Option<Option<String>>,
+    pub tag_expiration_s: Option<i64>,
+    pub given_name: Option<Option<String>>,
+    pub family_name: Option<Option<String>>,
+    pub company: Option<Option<String>>,
+    pub location: Option<Option<String>>,
+}
+
+/// What came of asking for a new password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Recovery {
+    /// If there is such a user, a mail is on its way.
+    Sent,
+}
+
+/// What somebody is who has just created the first account.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Initialized {
+    /// The account.
+    pub account: Account,
+    /// The password as clients may keep it.
+    pub encrypted_password: String,
+    /// A token with every scope, if one was asked for.
+    pub access_token: Option<String>,
+}
+
+impl Accounts {
+    /// Whether a user's name may be shown to the caller with more than the name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidToken`] for anonymous callers and tokens that do not reach that far; the store's,
+    /// here and in all the others.
+    pub async fn me(&self, caller: &Caller) -> Result<Me, Error> {
+        let unknown = || Error::new(ErrorKind::InvalidToken, "Requires authentication");
+        let actor = self.actor(caller).await.map_err(|error| match error.kind() {
+            ErrorKind::Forbidden => unknown(),
+            _ => error,
+        })?;
+        let role = actor.reach.user().ok_or_else(unknown)?;
+        if actor.account.kind != AccountKind::User {
+            return Err(unknown());
+        }
+        self.profile(actor.account, role).await
+    }
+
+    /// A user as they see themselves, right after they signed in.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn profile(&self, account: Account, role: UserRole) -> Result<Me, Error> {
+        let organizations = self.memberships(account.id).await?;
+        let superuser = self.0.options.is_superuser(&account.name);
+        Ok(Me {
+            account,
+            role,
+            organizations,
+            superuser,
+        })
+    }
+
+    async fn memberships(&self, account: AccountId) -> Result<Vec<Membership>, Error> {
+        let mut reader = self.reader();
+        let teams = reader.teams_of(account, None).await?;
+        let page = PageRequest::new(None, 10_000);
+        let organizations = reader
+            .accounts(AccountFilter::OrganizationsOf(account), &page)
+            .await?;
+        Ok(organizations
+            .into_iter()
+            .map(|organization| {
+                let roles = teams
+                    .iter()
+                    .filter(|team| team.organization == organization.id)
+                    .map(|team| team.role);
+                let role = roles.max().unwrap_or(TeamRole::Member);
+                Membership { organization, role }
+            })
+            .collect())
+    }
+
+    /// A user or robot by name, as anybody may see them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`].
+    pub async fn user(&self, name: &str) -> Result<Account, Error> {
+        let found = self.reader().account(AccountKey::Name(name)).await?;
+        found
+            .filter(|account| account.kind == AccountKind::User)
+            .ok_or_else(not_found)
+    }
+
+    /// Checks what a new account would be called.
+    pub(super) async fn check_new(&self, name: &str, email: Option<&str>) -> Result<(), Error> {
+        check_name(name, "namespace")?;
+        if let Some(email) = email {
+            self.check_email(email)?;
+        }
+        // What was pushed before there were accounts belongs to nobody, least of all to who comes first.
+        if self.reader().has_repositories(name).await? {
+            return Err(taken());
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_email(&self, email: &str) -> Result<(), Error> {
+        if !is_email(email) {
+            return Err(invalid(format!("Invalid email address: {email}")));
+        }
+        let refused = |domain: &str| {
+            let listed = &self.0.options.refused_email_domains;
+            listed
+                .iter()
+                .any(|refused| domain == refused || domain.ends_with(&format!(".{refused}")))
+        };
+        match email.rsplit_once('@') {
+            Some((_, domain)) if refused(&domain.to_ascii_lowercase()) => {
+                Err(invalid("This email address domain cannot be used"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A user that is not stored yet.
+    pub(super) async fn new_user(
+        &self,
+        name: &str,
+        email: Option<&str>,
+        password: Option<&str>,
+    ) -> Result<Account, Error> {
+        let mut account = Account::new(AccountKind::User, name, self.uuid(), self.now());
+        account.email = email.map(ToOwned::to_owned);
+        account.tag_expiration_s = self.0.options.default_tag_expiration_s;
+        account.verified = !self.0.options.mailing;
+        if let Some(password) = password {
+            account.password_hash = Some(self.hash(password).await?);
+        }
+        Ok(account)
+    }
+
+    /// Signs somebody up.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidRequest`] when name, password or address cannot be used,
+    /// [`ErrorKind::Rejected`] when they are taken.
+    pub async fn sign_up(
+        &self,
+        username: &str,
+        password: &str,
+        email: Option<&str>,
+        invite_code: Option<&str>,
+        caller: &Caller,
+    ) -> Result<SignUp, Error> {
+        let options = &self.0.options;
+        let invite = match invite_code.filter(|code| !code.is_empty()) {
+            Some(code) => self.reader().invite(code).await?,
+            None => None,
+        };
+        if options.invite_only && invite.is_none() {
+            return Err(invalid("Invalid code: an invitation is needed to sign up"));
+        }
+        let email = email.filter(|email| !email.is_empty());
+        if options.mailing && email.is_none() {
+            return Err(invalid("An email address is required"));
+        }
+        check_password(password)?;
+        self.check_new(username, email).await?;
+        let mut account = self.new_user(username, email, Some(password)).await?;
+        // Whoever followed the link in an invitation has shown that the address is theirs.
+        if invite
+            .as_ref()
+            .is_some_and(|invite| invite.email.as_deref().is_some_and(|asked| Some(asked) == email))
+        {
+            account.verified = true;
+        }
+        let entry = self
+            .entry(
+                caller,
+                LogKind::UserCreate,
+                Some(username),
+                json!({ "username": username, "email": email }),
+            )
+            .await?;
+        let confirmation = if account.verified {
+            None
+        } else {
+            Some(self.code(40))
+        };
+        let id = change!(self, |unit| async {
+            let id = insert(unit, &account).await?;
+            if let Some(code) = &confirmation {
+                let confirmation = self.confirmation(code, id, ConfirmationPurpose::Confirm, MAIL_LIFETIME);
+                unit.insert_confirmation(&confirmation).await?;
+            }
+            unit.log(&entry).await?;
+            Ok(id)
+        })?;
+        account.id = id;
+        match (confirmation, email) {
+            (Some(code), Some(email)) => {
+                self.mail(&self.confirmation_mail(username, email, &code)).await?;
+                Ok(SignUp::AwaitingVerification)
+            }
+            _ => Ok(SignUp::Done(Box::new(account))),
+        }
+    }
+
+    fn confirmation(
+        &self,
+        code: &str,
+        account: AccountId,
+        purpose: ConfirmationPurpose,
+        lifetime: Duration,
+    ) -> Confirmation {
+        Confirmation {
+            code_hash: code_hash(code),
+            account,
+            purpose,
+            new_email: None,
+            expires: self.now().plus(lifetime),
+        }
+    }
+
+    fn confirmation_mail(&self, username: &str, email: &str, code: &str) -> Mail {
+        let options = &self.0.options;
+        Mail::new(
+            email.to_owned(),
+            format!("Please confirm your {} email", options.title),
+            format!(
+                "Hello {username},\n\nthis address was given to {}. To confirm that it is yours, open\n\n{}/confirm?code={code}\n\n\
+                 If you did not ask for this, do nothing.\n",
+                options.title, options.base_url
+            ),
+        )
+    }
+
+    /// The user whose address a code from a mail proves.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidRequest`] when the code is unknown, used or too old.
+    pub async fn confirm(&self, code: &str) -> Result<Account, Error> {
+        let hash = code_hash(code);
+        let now = self.now();
+        change!(self, |unit| async {
+            let confirmation = unit
+                .take_confirmation(&hash)
+                .await?
+                .filter(|found| found.purpose == ConfirmationPurpose::Confirm && found.expires > now)
+                .ok_or_else(|| invalid("Invalid or expired confirmation code"))?;
+            let mut account = unit
+                .account(AccountKey::Id(confirmation.account))
+                .await?
+                .ok_or_else(not_found)?;
+            account.verified = true;
+            if let Some(email) = confirmation.new_email {
+                account.email = Some(email);
+            }
+            save(unit, &account).await?;
+            Ok(account)
+        })
+    }
+
+    /// Sends somebody who forgot their password a link. Does not reveal whether the address is known.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] where no mail is sent.
+    pub async fn request_recovery(&self, email: &str) -> Result<Recovery, Error> {
+        if let Some(account) = self.reader().account(AccountKey::Email(email)).await?
+            && account.kind == AccountKind::User
+            && account.enabled
+        {
+            self.send_recovery(&account).await?;
+        }
+        Ok(Recovery::Sent)
+    }
+
+    pub(super) async fn send_recovery(&self, account: &Account) -> Result<(), Error> {
+        let Some(email) = &account.email else {
+            return Err(invalid("The user has no email address"));
+        };
+        let code = self.code(40);
+        let confirmation =
+            self.confirmation(&code, account.id, ConfirmationPurpose::Recover, RECOVERY_LIFETIME);
+        change!(self, |unit| async {
+            Ok(unit.insert_confirmation(&confirmation).await?)
+        })?;
+        let options = &self.0.options;
+        self.mail(&Mail::new(
+            email.clone(),
+            format!("Recover your {} account", options.title),
+            format!(
+                "Hello {},\n\nto choose a new password for {}, open within 30 minutes\n\n{}/recovery?code={code}\n\n\
+                 If you did not ask for this, do nothing.\n",
+                account.name, options.title, options.base_url
+            ),
+        ))
+        .await
+    }
+
+    /// The user whom a code from a mail lets in to choose a new password.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidRequest`] when the code is unknown, used or too old.
+    pub async fn recover(&self, code: &str) -> Result<Account, Error> {
+        let hash = code_hash(code);
+        let now = self.now();
+        change!(self, |unit| async {
+            let confirmation = unit
+                .take_confirmation(&hash)
+                .await?
+                .filter(|found| found.purpose == ConfirmationPurpose::Recover && found.expires > now)
+                .ok_or_else(|| invalid("Invalid or expired recovery code"))?;
+            let mut account = unit
+                .account(AccountKey::Id(confirmation.account))
+                .await?
+                .filter(|account| account.enabled)
+                .ok_or_else(not_found)?;
+            // The link has reached the address, so the address is the user's.
+            account.verified = true;
+            save(unit, &account).await?;
+            Ok(account)
+        })
+    }
+
+    /// Signs somebody in with a password.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LoginFailed`] with Quay's fields as detail; [`ErrorKind::Throttled`].
+    pub async fn sign_in(
+        &self,
+        username: &str,
+        password: &str,
+        invite_code: Option<&str>,
+        caller: &Caller,
+    ) -> Result<Account, Error> {
+        let verdict = self.0.tools.login.verify(username, password).await?;
+        let failed = |message: &str, verification: bool, invalid: bool| {
+            Error::new(ErrorKind::LoginFailed, message).with_detail(json!({
+                "needsEmailVerification": verification,
+                "invalidCredentials": invalid,
+            }))
+        };
+        let error = match verdict {
+            PasswordVerdict::Proven(account) if account.verified || !self.0.options.mailing => {
+                if let Some(code) = invite_code.filter(|code| !code.is_empty()) {
+                    self.accept_for(&account, code, caller).await?;
+                }
+                self.log_login(caller, Some(&account.name), "quayauth", None)
+                    .await?;
+                return Ok(*account);
+            }
+            PasswordVerdict::Proven(_) => failed("Email address must be verified", true, false),
+            PasswordVerdict::Throttled { retry_after } => Error::throttled(retry_after),
+            PasswordVerdict::Disabled => failed("This user has been disabled", false, true),
+            PasswordVerdict::Invalid | PasswordVerdict::EncryptedRequired => {
+                failed("Invalid Username or Password", false, true)
+            }
+        };
+        self.log_login(caller, Some(username), "quayauth", Some(error.public_message()))
+            .await?;
+        Err(error)
+    }
+
+    /// Notes a login, where the deployment wants that.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn log_login(
+        &self,
+        caller: &Caller,
+        username: Option<&str>,
+        kind: &str,
+        failure: Option<&str>,
+    ) -> Result<(), Error> {
+        let options = &self.0.options;
+        let wanted = if failure.is_some() {
+            options.audit_login_failures
+        } else {
+            options.audit_logins
+        };
+        if !wanted || options.read_only {
+            return Ok(());
+        }
+        let log = if failure.is_some() {
+            LogKind::LoginFailure
+        } else {
+            LogKind::LoginSuccess
+        };
+        let metadata = object(&[
+            ("type", json!("quayauth")),
+            ("kind", json!(kind)),
+            ("useragent", json!(caller.user_agent.as_deref())),
+            ("username", json!(username)),
+            ("message", json!(failure)),
+        ]);
+        let mut entry = self.entry(caller, log, username, metadata).await?;
+        // Who failed to show who they are is nobody.
+        entry.performer = username.filter(|_| failure.is_none()).map(ToOwned::to_owned);
+        change!(self, |unit| async { Ok(unit.log(&entry).await?) })
+    }
+
+    /// Checks the signed-in user's password again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LoginFailed`], [`ErrorKind::Throttled`], or that nobody is signed in.
+    pub async fn verify_password(&self, caller: &Caller, password: &str) -> Result<Account, Error> {
+        let actor = self.user_admin(caller).await?;
+        match self.0.tools.login.verify(&actor.account.name, password).await? {
+            PasswordVerdict::Proven(account) => Ok(*account),
+            PasswordVerdict::Throttled { retry_after } => Err(Error::throttled(retry_after)),
+            _ => Err(Error::new(ErrorKind::LoginFailed, "Invalid Username or Password")
+                .with_detail(json!({ "invalidCredentials": true }))),
+        }
+    }
+
+    /// Ends all sessions of the signed-in user.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn sign_out(&self, caller: &Caller) -> Result<(), Error> {
+        let Ok(actor) = self.actor(caller).await else {
+            return Ok(());
+        };
+        let entry = self
+            .entry(
+                caller,
+                LogKind::LogoutSuccess,
+                None,
+                json!({ "username": actor.account.name }),
+            )
+            .await?;
+        let uuid = self.uuid();
+        change!(self, |unit| async {
+            if let Some(mut account) = unit.account(AccountKey::Id(actor.account.id)).await? {
+                account.uuid.clone_from(&uuid);
+                save(unit, &account).await?;
+                if self.0.options.audit_logins {
+                    unit.log(&entry).await?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Changes the signed-in user's account.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidRequest`] for values that cannot be used, [`ErrorKind::Rejected`] for names and
+    /// addresses that are taken.
+    pub async fn change_user(&self, caller: &Caller, changes: UserChanges) -> Result<Account, Error> {
+        let actor = self.user_admin(caller).await?;
+        self.require_fresh(&actor, caller)?;
+        let options = &self.0.options;
+        let name = actor.account.name.clone();
+        let hash = match &changes.password {
+            Some(password) => {
+                check_password(password)?;
+                Some(self.hash(password).await?)
+            }
+            None => None,
+        };
+        if let Some(email) = &changes.email {
+            self.check_email(email)?;
+        }
+        if let Some(expiration) = changes.tag_expiration_s {
+            self.check_tag_expiration(expiration)?;
+        }
+        let renamed = changes
+            .username
+            .as_ref()
+            .filter(|new| options.user_rename && **new != name);
+        if let Some(new) = renamed {
+            self.check_new(new, None).await?;
+        }
+        let now = self.now();
+        let mut entries = Vec::new();
+        for (changed, kind, metadata) in [
+            (hash.is_some(), LogKind::AccountChangePassword, json!({})),
+            (
+                changes.email.is_some(),
+                LogKind::UserChangeEmail,
+                object(&[
+                    ("email", json!(changes.email)),
+                    ("old_email", json!(actor.account.email)),
+                ]),
+            ),
+            (
+                changes.invoice_email.is_some() || changes.invoice_email_address.is_some(),
+                LogKind::UserChangeInvoicing,
+                object(&[
+                    ("invoice_email", json!(changes.invoice_email)),
+                    ("invoice_email_address", json!(changes.invoice_email_address)),
+                ]),
+            ),
+            (
+                changes.tag_expiration_s.is_some(),
+                LogKind::UserChangeTagExpiration,
+                json!({ "tag_expiration": changes.tag_expiration_s }),
+            ),
+            (
+                renamed.is_some(),
+                LogKind::UserChangeName,
+                json!({ "old_username": name, "username": renamed }),
+            ),
+            (
+                options.user_metadata
+                    && (changes.given_name.is_some()
+                        || changes.family_name.is_some()
+                        || changes.company.is_some()
+                        || changes.location.is_some()),
+                LogKind::UserChangeMetadata,
+                json!({}),
+            ),
+        ] {
+            if changed {
+                entries.push(self.entry(caller, kind, None, metadata).await?);
+            }
+        }
+        let uuid = self.uuid();
+        let new_email_code = self.code(40);
+        // With mail, a new address counts once it has been shown to be the user's.
+        let unproven = changes
+            .email
+            .clone()
+            .filter(|email| options.mailing && Some(email) != actor.account.email.as_ref());
+        let account = change!(self, |unit| async {
+            unit.lock_account(actor.account.id).await?;
+            let mut account = unit
+                .account(AccountKey::Id(actor.account.id))
+                .await?
+                .ok_or_else(not_found)?;
+            if let Some(hash) = &hash {
+                account.password_hash = Some(hash.clone());
+                account.uuid.clone_from(&uuid);
+                account.invalid_logins = 0;
+            }
+            if let Some(email) = changes.email.as_ref().filter(|_| unproven.is_none()) {
+                account.email = Some(email.clone());
+            }
+            changes.apply(&mut account, options.user_metadata);
+            for entry in &entries {
+                unit.log(entry).await?;
+            }
+            if let Some(new) = renamed {
+                rename(unit, &mut account, new, now).await?;
+            }
+            save(unit, &account).await?;
+            if let Some(email) = &unproven {
+                if unit.account(AccountKey::Email(email)).await?.is_some() {
+                    return Err(email_taken());
+                }
+                let mut confirmation = self.confirmation(
+                    &new_email_code,
+                    account.id,
+                    ConfirmationPurpose::Confirm,
+                    MAIL_LIFETIME,
+                );
+                confirmation.new_email = Some(email.clone());
+                unit.insert_confirmation(&confirmation).await?;
+            }
+            Ok(account)
+        })?;
+        if let Some(email) = &unproven {
+            self.mail(&self.confirmation_mail(&account.name, email, &new_email_code))
+                .await?;
+        }
+        Ok(account)
+    }
+
+    pub(super) fn check_tag_expiration(&self, seconds: i64) -> Result<(), Error> {
+        let options = &self.0.options;
+        if options.change_tag_expiration && options.tag_expirations_s.contains(&seconds) {
+            Ok(())
+        } else {
+            Err(invalid("Invalid tag expiration option"))
+        }
+    }
+
+    /// Deletes the signed-in user's account.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Rejected`] while the user alone administers an organization.
+    pub async fn delete_self(&self, caller: &Caller) -> Result<(), Error> {
+        let actor = self.user_admin(caller).await?;
+        self.require_fresh(&actor, caller)?;
+        self.delete_user_account(caller, &actor.account, Force::No).await
+    }
+
+    pub(super) async fn delete_user_account(
+        &self,
+        caller: &Caller,
+        account: &Account,
+        force: Force,
+    ) -> Result<(), Error> {
+        let entry = self
+            .entry(
+                caller,
+                LogKind::UserDelete,
+                Some(&account.name),
+                json!({ "username": account.name }),
+            )
+            .await?;
+        let now = self.now();
+        change!(self, |unit| async {
+            for team in unit.teams_of(account.id, None).await? {
+                if team.role == TeamRole::Admin {
+                    unit.lock_account(team.organization).await?;
+                    if force == Force::No && is_only_admin(unit, account.id, team.organization).await? {
+                        return Err(rejected(
+                            "Cannot delete account as you are the only admin of an organization",
+                        ));
+                    }
+                }
+            }
+            unit.log(&entry).await?;
+            unit.delete_account(account, now).await?;
+            forget(unit, account, now).await
+        })
+    }
+
+    /// The signed-in user's password as clients may keep it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidRequest`] for the wrong password.
+    pub async fn client_key(&self, caller: &Caller, password: &str) -> Result<String, Error> {
+        let actor = self.user_admin(caller).await?;
+        match self.0.tools.login.verify(&actor.account.name, password).await? {
+            PasswordVerdict::Proven(_) => {
+                let entry = self
+                    .entry(caller, LogKind::UserGenerateClientKey, None, json!({}))
+                    .await?;
+                change!(self, |unit| async { Ok(unit.log(&entry).await?) })?;
+                Ok(self.0.tools.seal.encrypt_password(password))
+            }
+            PasswordVerdict::Throttled { retry_after } => Err(Error::throttled(retry_after)),
+            _ => Err(invalid("Invalid Username or Password")),
+        }
+    }
+
+    /// Turns the signed-in user's account into an organization that another user administers.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidRequest`] when that other user cannot be proven, or is the same one.
+    pub async fn convert_to_organization(
+        &self,
+        caller: &Caller,
+        admin: &str,
+        admin_password: &str,
+    ) -> Result<Account, Error> {
+        let actor = self.user_admin(caller).await?;
+        let reason = |message: &str| {
+            Error::new(ErrorKind::InvalidRequest, message).with_detail(json!({ "reason": "invaliduser" }))
+        };
+        let verdict = self.0.tools.login.verify(admin, admin_password).await?;
+        let admin = match verdict {
+            PasswordVerdict::Proven(admin) => admin,
+            PasswordVerdict::Throttled { retry_after } => return Err(Error::throttled(retry_after)),
+            _ => return Err(reason("The admin user credentials are not valid")),
+        };
+        if admin.id == actor.account.id {
+            return Err(reason("The admin user is not valid"));
+        }
+        if self.0.options.is_superuser(&actor.account.name) {
+            return Err(reason("A superuser cannot be converted to an organization"));
+        }
+        if !self.reader().teams_of(actor.account.id, None).await?.is_empty() {
+            return Err(reason(
+                "A member of an organization cannot be converted to an organization",
+            ));
+        }
+        let entry = self
+            .entry(
+                caller,
+                LogKind::AccountConvert,
+                None,
+                json!({ "username": actor.account.name }),
+            )
+            .await?;
+        let uuid = self.uuid();
+        let now = self.now();
+        change!(self, |unit| async {
+            unit.lock_account(actor.account.id).await?;
+            let mut account = unit
+                .account(AccountKey::Id(actor.account.id))
+                .await?
+                .ok_or_else(not_found)?;
+            convert(unit, &mut account, admin.id, &uuid).await?;
+            unit.log(&entry).await?;
+            unit.change(&Subject::Account(&account.name).key(), now).await?;
+            Ok(account)
+        })
+    }
+
+    /// Creates the first account of an empty registry.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Rejected`] when there are accounts already.
+    pub async fn initialize(
+        &self,
+        username: &str,
+        password: &str,
+        email: Option<&str>,
+        with_token: bool,
+        caller: &Caller,
+    ) -> Result<Initialized, Error> {
+        if self.reader().any_account().await? {
+            return Err(rejected("Cannot initialize user in a non-empty database"));
+        }
+        check_name(username, "namespace")
+            .and_then(|()| check_password(password))
+            .map_err(|error| rejected(error.public_message()))?;
+        if let Some(email) = email {
+            self.check_email(email)
+                .map_err(|error| rejected(error.public_message()))?;
+        }
+        let mut account = self.new_user(username, email, Some(password)).await?;
+        account.verified = true;
+        let entry = self
+            .entry(
+                caller,
+                LogKind::UserCreate,
+                Some(username),
+                json!({ "username": username, "email": email }),
+            )
+            .await?;
+        let id = change!(self, |unit| async {
+            // Two first users at once: the unit of work sees which came first.
+            if unit.any_account().await? {
+                return Err(rejected("Cannot initialize user in a non-empty database"));
+            }
+            let id = insert(unit, &account).await?;
+            unit.log(&entry).await?;
+            Ok(id)
+        })?;
+        account.id = id;
+        let access_token = if with_token {
+            Some(self.first_token(&account).await?)
+        } else {
+            None
+        };
+        Ok(Initialized {
+            encrypted_password: self.0.tools.seal.encrypt_password(password),
+            account,
+            access_token,
+        })
+    }
+
+    /// What the signed-in user was told, `limit` after the first `skip`, and whether there is more.
+    ///
+    /// # Errors
+    /// That nobody is signed in.
+    pub async fn notices(
+        &self,
+        caller: &Caller,
+        skip: usize,
+        limit: usize,
+    ) -> Result<(Vec<Notice>, bool), Error> {
+        let actor = self.user_admin(caller).await?;
+        let mut found = self
+            .reader()
+            .notices(actor.account.id, skip, limit.saturating_add(1))
+            .await?;
+        let more = found.len() > limit;
+        found.truncate(limit);
+        Ok((found, more))
+    }
+
+    /// One thing that the signed-in user was told; put away or back if `dismissed` says so.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`].
+    pub async fn notice(
+        &self,
+        caller: &Caller,
+        uuid: &str,
+        dismissed: Option<bool>,
+    ) -> Result<Notice, Error> {
+        let actor = self.user_admin(caller).await?;
+        let found = self.reader().notice(actor.account.id, uuid).await?;
+        let mut notice = found.ok_or_else(not_found)?;
+        if let Some(dismissed) = dismissed {
+            change!(self, |unit| async {
+                Ok(unit.dismiss_notice(uuid, dismissed).await?)
+            })?;
+            notice.dismissed = dismissed;
+        }
+        Ok(notice)
+    }
+
+    /// An account of a session, if it may still be used.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn by_uuid(&self, uuid: &str) -> Result<Option<Account>, Error> {
+        let found = self.reader().account(AccountKey::Uuid(uuid)).await?;
+        Ok(found.filter(|account| account.enabled && account.kind == AccountKind::User))
+    }
+
+    /// Refuses callers that a browser's session did not bring.
+    pub(super) async fn session_user(&self, caller: &Caller) -> Result<Actor, Error> {
+        let actor = self.user_admin(caller).await?;
+        if caller.credential == CredentialKind::Session || caller.credential == CredentialKind::Password {
+            Ok(actor)
+        } else {
+            Err(refuse(caller))
+        }
+    }
+}
+
+impl UserChanges {
+    fn apply(&self, account: &mut Account, metadata: bool) {
+        if let Some(invoice) = self.invoice_email {
+            account.invoice_email = invoice;
+        }
+        if let Some(address) = &self.invoice_email_address {
+            account.invoice_email_address.clone_from(address);
+        }
+        if let Some(seconds) = self.tag_expiration_s {
+            account.tag_expiration_s = seconds;
+        }
+        if metadata {
+            for (new, field) in [
+                (&self.given_name, &mut account.given_name),
+                (&self.family_name, &mut account.family_name),
+                (&self.company, &mut account.company),
+                (&self.location, &mut account.location),
+            ] {
+                if let Some(value) = new {
+                    field.clone_from(value);
+                }
+            }
+        }
+    }
+}
+
+/// Whether an account goes although others depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Force {
+    No,
+    Yes,
+}
+
+pub(super) fn taken() -> Error {
+    rejected("Username has already been taken")
+}
+
+fn email_taken() -> Error {
+    rejected("Email has already been used")
+}
+
+/// Stores a new account; a name or address that is taken is told apart by looking again.
+pub(super) async fn insert(unit: &mut dyn AccountWrites, account: &Account) -> Result<AccountId, Error> {
+    if let Some(id) = unit.insert_account(account).await? {
+        return Ok(id);
+    }
+    let by_name = unit.account(AccountKey::Name(&account.name)).await?;
+    Err(if by_name.is_some() { taken() } else { email_taken() })
+}
+
+pub(super) async fn save(unit: &mut dyn AccountWrites, account: &Account) -> Result<(), Error> {
+    if unit.save_account(account).await? {
+        Ok(())
+    } else {
+        Err(email_taken())
+    }
+}
+
+/// Gives an account another name, its namespace with it.
+pub(super) async fn rename(
+    unit: &mut dyn AccountWrites,
+    account: &mut Account,
+    to: &str,
+    now: Timestamp,
+) -> Result<(), Error> {
+    if unit.account(AccountKey::Name(to)).await?.is_some() {
+        return Err(taken());
+    }
+    let from = std::mem::replace(&mut account.name, to.to_owned());
+    if !unit.save_account(account).await? {
+        return Err(taken());
+    }
+    unit.rename_namespace(account.id, &from, to).await?;
+    for name in [from.as_str(), to] {
+        unit.change(&Subject::Account(name).key(), now).await?;
+        unit.change(&Subject::Namespace(name).key(), now).await?;
+    }
+    Ok(())
+}
+
+/// Makes an organization of a user's account, with a team of owners.
+pub(super) async fn convert(
+    unit: &mut dyn AccountWrites,
+    account: &mut Account,
+    admin: AccountId,
+    uuid: &str,
+) -> Result<(), Error> {
+    account.kind = AccountKind::Organization;
+    account.password_hash = None;
+    uuid.clone_into(&mut account.uuid);
+    save(unit, account).await?;
+    let owners = owners(account.id);
+    let team = match unit.insert_team(&owners).await? {
+        Some(team) => team,
+        None => match unit.team(TeamKey::Name(account.id, &owners.name)).await? {
+            Some(team) => team.id,
+            None => return Err(rejected("The team owners could not be made")),
+        },
+    };
+    unit.add_member(team, admin).await?;
+    Ok(())
+}
+
+/// The team that a new organization begins with.
+pub(super) fn owners(organization: AccountId) -> Team {
+    Team {
+        id: 0,
+        organization,
+        name: "owners".to_owned(),
+        role: TeamRole::Admin,
+        description: String::new(),
+    }
+}
+
+/// Whether an organization would be left without anybody who administers it.
+pub(super) async fn is_only_admin(
+    unit: &mut dyn AccountWrites,
+    account: AccountId,
+    organization: AccountId,
+) -> Result<bool, Error> {
+    for summary in unit.teams(organization, &PageRequest::new(None, 10_000)).await? {
+        if summary.team.role != TeamRole::Admin {
+            continue;
+        }
+        let page = PageRequest::new(None, 10_000);
+        let members = unit
+            .accounts(AccountFilter::InTeam(summary.team.id), &page)
+            .await?;
+        if members
+            .iter()
+            .any(|member| member.id != account && member.kind == AccountKind::User)
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Lets tokens feel that an account is gone, or that what rested on it is.
+pub(super) async fn forget(
+    unit: &mut dyn AccountWrites,
+    account: &Account,
+    now: Timestamp,
+) -> Result<(), Error> {
+    unit.change(&Subject::Account(&account.name).key(), now).await?;
+    unit.change(&Subject::Namespace(&account.name).key(), now).await?;
+    Ok(())
+}
+
+/// Codes in mails are long and random, so that a plain hash keeps them.
+fn code_hash(code: &str) -> String {
+    use sha2::{Digest as _, Sha256};
+
+    hex::encode(Sha256::digest(code.as_bytes()))
+}
