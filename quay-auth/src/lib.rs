@@ -3,9 +3,11 @@
 
 mod anonymous;
 mod challenge;
+mod database_login;
 mod jwt;
 mod keys;
 mod password;
+mod password_checks;
 mod registry_claims;
 mod registry_token;
 mod seal;
@@ -15,8 +17,10 @@ mod static_users;
 mod token_keys;
 
 pub use anonymous::AnonymousAllowed;
+pub use database_login::DatabaseLogin;
 pub use keys::{InstanceKey, RsaKeys};
 pub use password::Bcrypt;
+pub use password_checks::PasswordChecks;
 pub use registry_claims::{AccessEntry, TokenNames, claims, context_of, identity_of, subject_of};
 pub use registry_token::{RegistryTokenOptions, RegistryTokens};
 pub use seal::ClientSeal;

@@ -410,6 +410,8 @@ fn keys_of_strangers() {
     );
     assert!(!setup.accepts(&format!("{signed}.{}", key_signature(&stranger, &signed))));
     setup.keys.asked();
+    let good = setup.key.sign(&good()).unwrap();
+    let (_, rest) = good.split_once('.').unwrap();
     for kid in [
         "",
         "../../etc/passwd",
@@ -421,17 +423,8 @@ fn keys_of_strangers() {
         let header = json!({ "alg": "RS256", "kid": kid }).to_string();
         let token = format!("{}.e30.AAAA", URL_SAFE_NO_PAD.encode(&header));
         assert!(!setup.accepts(&token));
-        let [_, payload, signature]: [&str; 3] = {
-            let good = setup.key.sign(&good()).unwrap();
-            let parts: Vec<String> = good.split('.').map(ToOwned::to_owned).collect();
-            let parts: Vec<&'static str> = parts.into_iter().map(|part| &*part.leak()).collect();
-            parts.try_into().unwrap()
-        };
         let header = URL_SAFE_NO_PAD.encode(header);
-        assert!(
-            !setup.accepts(&format!("{header}.{payload}.{signature}")),
-            "{kid}"
-        );
+        assert!(!setup.accepts(&format!("{header}.{rest}")), "{kid}");
     }
     assert_eq!(setup.keys.asked(), 0);
 }
