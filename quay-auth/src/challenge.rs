@@ -13,7 +13,7 @@ pub(crate) fn challenge(base_url: &str, hostname: &str, scope: Option<&str>) -> 
 }
 
 /// Names from outside must not end the quotes.
-fn quotable(text: &str) -> String {
+pub(crate) fn quotable(text: &str) -> String {
     text.chars()
         .filter(|&character| (' '..='~').contains(&character) && !"\"\\".contains(character))
         .collect()
