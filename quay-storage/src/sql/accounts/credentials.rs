@@ -14,8 +14,7 @@ use super::super::rows::Rows as _;
 use super::super::unit::Unit;
 use super::{limit, reads};
 
-const APP_TOKEN: &str =
-    "SELECT id, uuid, account_id, title, name, secret, created_ms, expires_ms, last_accessed_ms FROM qr_app_token";
+const APP_TOKEN: &str = "SELECT id, uuid, account_id, title, name, secret, created_ms, expires_ms, last_accessed_ms FROM qr_app_token";
 
 fn time(row: &Row, index: usize) -> Result<Timestamp, StoreError> {
     row.int(index).map(Timestamp::from_millis)

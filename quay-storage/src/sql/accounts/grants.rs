@@ -39,8 +39,7 @@ fn grantee_of(row: &Row, account: usize, team: usize) -> Result<Grantee, StoreEr
     }
 }
 
-const PROTOTYPE: &str =
-    "SELECT id, uuid, organization_id, activating_id, delegate_account_id, delegate_team_id, role FROM qr_prototype";
+const PROTOTYPE: &str = "SELECT id, uuid, organization_id, activating_id, delegate_account_id, delegate_team_id, role FROM qr_prototype";
 
 fn prototype_of(row: &Row) -> Result<Prototype, StoreError> {
     Ok(Prototype {

@@ -121,7 +121,10 @@ macro_rules! select {
 }
 
 /// A list of accounts as a statement: what comes behind the cursor, at most so many.
-fn listed(filter: AccountFilter<'_>, page: &PageRequest<AccountCursor>) -> Result<(&'static str, Vec<Value>), StoreError> {
+fn listed(
+    filter: AccountFilter<'_>,
+    page: &PageRequest<AccountCursor>,
+) -> Result<(&'static str, Vec<Value>), StoreError> {
     let (id, name) = match &page.after {
         Some(cursor) => (cursor.id, cursor.name.as_str()),
         None => (0, ""),
@@ -292,7 +295,10 @@ impl AccountWriter for Unit {
         if self.is_taken(account).await? {
             return Ok(false);
         }
-        let sql = format!("UPDATE qr_account SET {} = ? WHERE id = ?", COLUMNS.join(" = ?, "));
+        let sql = format!(
+            "UPDATE qr_account SET {} = ? WHERE id = ?",
+            COLUMNS.join(" = ?, ")
+        );
         let mut values = column_values(account);
         values.push(account.id.into());
         self.run(sql, values).await?;
@@ -316,7 +322,12 @@ impl AccountWriter for Unit {
             .map(drop)
     }
 
-    async fn rename_namespace(&mut self, account: AccountId, from: &str, to: &str) -> Result<bool, StoreError> {
+    async fn rename_namespace(
+        &mut self,
+        account: AccountId,
+        from: &str,
+        to: &str,
+    ) -> Result<bool, StoreError> {
         let longest = 255_i64 - i64::try_from(to.len()).unwrap_or(i64::MAX)
             + i64::try_from(from.len()).unwrap_or_default();
         let too_long = self

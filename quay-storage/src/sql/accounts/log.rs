@@ -18,9 +18,10 @@ impl Unit {
     /// outlives accounts.
     pub(super) async fn append_log(&mut self, entries: &[LogEntry]) -> Result<(), StoreError> {
         for chunk in entries.chunks(ENTRIES) {
-            let mut sql = "INSERT INTO qr_log (kind, account_id, account_name, performer_id, performer_name, \
+            let mut sql =
+                "INSERT INTO qr_log (kind, account_id, account_name, performer_id, performer_name, \
                            repository_id, at_ms, ip, metadata) VALUES "
-                .to_owned();
+                    .to_owned();
             let mut bound: Vec<Value> = Vec::with_capacity(chunk.len() * 9);
             for (index, entry) in chunk.iter().enumerate() {
                 if index > 0 {

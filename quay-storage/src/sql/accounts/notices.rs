@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use quay_core::StoreError;
 use quay_core::accounts::{
-    AccountId, Change, Confirmation, ConfirmationPurpose, KeyApproval, LogEntry, Message, Notice, NoticeReader,
-    NoticeWriter, ServiceKey, Starred,
+    AccountId, Change, Confirmation, ConfirmationPurpose, KeyApproval, LogEntry, Message, Notice,
+    NoticeReader, NoticeWriter, ServiceKey, Starred,
 };
 use quay_core::metadata::{PageRequest, RepositoryId, Visibility};
 use quay_core::runtime::Timestamp;
@@ -74,8 +74,7 @@ const KEY_COLUMNS: [&str; 12] = [
     "approval_notes",
 ];
 
-const NOTICE: &str =
-    "SELECT uuid, account_id, kind, metadata, created_ms, dismissed, lookup FROM qr_notice WHERE account_id = ?";
+const NOTICE: &str = "SELECT uuid, account_id, kind, metadata, created_ms, dismissed, lookup FROM qr_notice WHERE account_id = ?";
 
 fn notice_of(row: &Row) -> Result<Notice, StoreError> {
     Ok(Notice {

@@ -152,7 +152,8 @@ impl TeamWriter for Unit {
     }
 
     async fn delete_team(&mut self, team: i64) -> Result<(), StoreError> {
-        self.defer("DELETE FROM qr_team WHERE id = ?", values![team]).await
+        self.defer("DELETE FROM qr_team WHERE id = ?", values![team])
+            .await
     }
 
     async fn add_member(&mut self, team: i64, account: AccountId) -> Result<bool, StoreError> {

@@ -1,0 +1,217 @@
+//! Users of the registry's own database.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::channel::oneshot;
+use quay_core::accounts::{
+    Account, AccountId, AccountKey, AccountKind, AccountStore, LoginEngine, PasswordVerdict,
+};
+use quay_core::runtime::{Runtime, Timestamp};
+use quay_core::{StoreError, StoreErrorKind};
+
+use crate::password_checks::PasswordChecks;
+
+/// How often an account is saved anew when another writer was faster.
+const ATTEMPTS: usize = 5;
+/// When to come back while too many wait for a hash.
+const BUSY: Duration = Duration::from_secs(1);
+/// Further failures double the wait no more: it has passed a century.
+const MAX_DOUBLINGS: u32 = 32;
+
+/// Proves users by the passwords in the database: by name, or by e-mail address.
+///
+/// After `n` failures in a row the next attempt must wait `0.5 * (2^n - 1)` seconds from the last one, even
+/// with the right password; a success ends the count. An attempt that began is counted though the client
+/// goes away. Names that nobody has cost as much time as others and are not counted.
+#[derive(Debug, Clone)]
+pub struct DatabaseLogin(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Arc<dyn AccountStore>,
+    checks: Arc<PasswordChecks>,
+    runtime: Runtime,
+}
+
+impl DatabaseLogin {
+    /// Knows the users in `store`.
+    #[must_use]
+    pub fn new(store: Arc<dyn AccountStore>, checks: Arc<PasswordChecks>, runtime: Runtime) -> Self {
+        Self(Arc::new(Inner {
+            store,
+            checks,
+            runtime,
+        }))
+    }
+}
+
+#[async_trait]
+impl LoginEngine for DatabaseLogin {
+    async fn verify(&self, username: &str, password: &str) -> Result<PasswordVerdict, StoreError> {
+        if username.is_empty() || !username.is_ascii() {
+            return Ok(PasswordVerdict::Invalid);
+        }
+        let (inner, username, password) = (Arc::clone(&self.0), username.to_owned(), password.to_owned());
+        let (sender, receiver) = oneshot::channel();
+        // Whoever hangs up before the answer must not get another attempt for free.
+        self.0.runtime.spawner.spawn(Box::pin(async move {
+            let _ = sender.send(inner.judge(&username, &password).await);
+        }));
+        receiver.await.map_err(|_| {
+            StoreError::new(StoreErrorKind::Unavailable, "log in: the host runs no more tasks")
+        })?
+    }
+}
+
+/// A user who has a password.
+struct User {
+    account: Account,
+    hash: String,
+}
+
+impl Inner {
+    async fn find(&self, username: &str) -> Result<Option<User>, StoreError> {
+        let key = if username.contains('@') {
+            AccountKey::Email(username)
+        } else {
+            AccountKey::Name(username)
+        };
+        let account = self.store.reader().account(key).await?;
+        let user = account.filter(|account| account.kind == AccountKind::User);
+        Ok(user.and_then(|account| {
+            let hash = account.password_hash.clone()?;
+            Some(User { account, hash })
+        }))
+    }
+
+    async fn judge(&self, username: &str, password: &str) -> Result<PasswordVerdict, StoreError> {
+        let mut user = self.find(username).await?;
+        if let Some(known) = &user {
+            if let Some(retry_after) = wait(&known.account, self.runtime.clock.now()) {
+                return Ok(PasswordVerdict::Throttled { retry_after });
+            }
+            if self.checks.is_known(password, &known.hash) {
+                return self.right(known.account.clone()).await;
+            }
+        }
+        let Some(permit) = self.checks.permit().await else {
+            return Ok(PasswordVerdict::Throttled { retry_after: BUSY });
+        };
+        if permit.waited && user.is_some() {
+            // Attempts that were ahead may have failed: they count for this one.
+            user = self.find(username).await?;
+            if let Some(known) = &user
+                && let Some(retry_after) = wait(&known.account, self.runtime.clock.now())
+            {
+                return Ok(PasswordVerdict::Throttled { retry_after });
+            }
+        }
+        let Some(User { account, hash }) = user else {
+            self.checks.pretend(permit, password).await?;
+            return Ok(PasswordVerdict::Invalid);
+        };
+        if self.checks.compare(permit, password, &hash).await? {
+            return self.right(account).await;
+        }
+        let now = self.runtime.clock.now();
+        self.update(account.id, |account| {
+            account.invalid_logins = account.invalid_logins.saturating_add(1);
+            account.last_invalid_login = Some(now);
+        })
+        .await?;
+        Ok(PasswordVerdict::Invalid)
+    }
+
+    async fn right(&self, mut account: Account) -> Result<PasswordVerdict, StoreError> {
+        if !account.enabled {
+            return Ok(PasswordVerdict::Disabled);
+        }
+        if account.invalid_logins != 0 {
+            self.update(account.id, |account| account.invalid_logins = 0)
+                .await?;
+            account.invalid_logins = 0;
+        }
+        Ok(PasswordVerdict::Proven(Box::new(account)))
+    }
+
+    /// Changes an account as it is now, whoever else changes it.
+    async fn update(
+        &self,
+        id: AccountId,
+        change: impl Fn(&mut Account) + Send + Sync,
+    ) -> Result<(), StoreError> {
+        for _ in 1..ATTEMPTS {
+            match self.try_update(id, &change).await {
+                Err(error) if error.kind() == StoreErrorKind::Conflict => {}
+                done => return done,
+            }
+        }
+        self.try_update(id, &change).await
+    }
+
+    async fn try_update(
+        &self,
+        id: AccountId,
+        change: &(impl Fn(&mut Account) + Send + Sync),
+    ) -> Result<(), StoreError> {
+        let mut unit = self.store.begin_accounts().await?;
+        // Read behind the lock, so that two failures at once are two.
+        if !unit.accounts().lock_account(id).await? {
+            return Ok(());
+        }
+        let Some(mut account) = unit.accounts().account(AccountKey::Id(id)).await? else {
+            return Ok(());
+        };
+        change(&mut account);
+        unit.accounts().save_account(&account).await?;
+        unit.commit().await
+    }
+}
+
+/// How long the next attempt must wait, if it must.
+fn wait(account: &Account, now: Timestamp) -> Option<Duration> {
+    let failures = u32::try_from(account.invalid_logins).unwrap_or(u32::MAX);
+    if account.invalid_logins <= 0 {
+        return None;
+    }
+    let halves = (1_u64 << failures.min(MAX_DOUBLINGS)) - 1;
+    let pause = Duration::from_millis(halves * 500);
+    let over = account.last_invalid_login?.plus(pause);
+    let left_ms = u64::try_from(over.as_millis().saturating_sub(now.as_millis())).ok()?;
+    // A clock that was set back does not make it longer.
+    (left_ms > 0).then(|| Duration::from_millis(left_ms).min(pause))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double() {
+        let start = Timestamp::from_millis(1_600_000_000_000);
+        let mut account = Account::new(AccountKind::User, "alice", "uuid".into(), start);
+        account.last_invalid_login = Some(start);
+        for (failures, pause_ms) in [(1, 500), (2, 1500), (3, 3500), (10, 511_500)] {
+            account.invalid_logins = failures;
+            let pause = Duration::from_millis(pause_ms);
+            assert_eq!(wait(&account, start), Some(pause), "{failures}");
+            let tick = Duration::from_millis(1);
+            assert_eq!(wait(&account, start.plus(pause).minus(tick)), Some(tick));
+            assert_eq!(wait(&account, start.plus(pause)), None);
+            assert_eq!(wait(&account, start.minus(pause)), Some(pause));
+        }
+        for failures in [32, 33, 1000, i64::MAX] {
+            account.invalid_logins = failures;
+            assert!(wait(&account, start) > Some(Duration::from_hours(24 * 365)));
+        }
+        for failures in [0, -1, i64::MIN] {
+            account.invalid_logins = failures;
+            assert_eq!(wait(&account, start), None);
+        }
+        account.invalid_logins = 5;
+        account.last_invalid_login = None;
+        assert_eq!(wait(&account, start), None);
+    }
+}
