@@ -28,6 +28,7 @@ macro_rules! handlers {
 }
 
 handlers! {
+    "discovery" => super::discovery::discovery,
     "getErrorDescription" => super::errors::describe,
     "getRegistryCapabilities" => super::capabilities::capabilities,
 }

@@ -5,14 +5,26 @@
 //! and its result into Quay's shapes.
 
 mod capabilities;
+mod checks;
+mod describe;
+mod discovery;
+mod dispatch;
+mod documents;
 mod errors;
 mod exchange;
+mod failure;
+mod features;
 mod handlers;
+mod openapi;
 mod operations;
 mod query;
 mod reply;
+mod request;
+mod router;
 mod session;
+mod shape;
 mod state;
 
+pub use dispatch::ApiService;
 pub use session::SessionAccounts;
 pub use state::ApiSettings;

@@ -72,6 +72,11 @@ impl Reply {
         Self::json(StatusCode::OK, value)
     }
 
+    /// A JSON document that was written before, and 200.
+    pub(crate) fn rendered(document: Bytes) -> Self {
+        Self::new(StatusCode::OK, Some("application/json"), Body::Full(document))
+    }
+
     /// No body at all.
     pub(crate) fn empty(status: StatusCode) -> Self {
         Self::new(status, None, Body::Full(Bytes::new()))

@@ -7,6 +7,7 @@ use quay_core::Authenticator;
 use quay_core::accounts::{AccountOptions, Seal};
 use quay_core::runtime::Runtime;
 
+use super::documents::Documents;
 use super::session::SessionAccounts;
 
 /// What the API is told besides what accounts decide.
@@ -62,4 +63,24 @@ pub(crate) struct ApiState {
     pub(crate) seal: Arc<dyn Seal>,
     pub(crate) sessions: Arc<dyn SessionAccounts>,
     pub(crate) settings: ApiSettings,
+    pub(crate) documents: Documents,
+}
+
+impl ApiState {
+    pub(crate) fn new(
+        options: AccountOptions,
+        runtime: Runtime,
+        seal: Arc<dyn Seal>,
+        sessions: Arc<dyn SessionAccounts>,
+        settings: ApiSettings,
+    ) -> Self {
+        Self {
+            options,
+            runtime,
+            seal,
+            sessions,
+            settings,
+            documents: Documents::default(),
+        }
+    }
 }
