@@ -7,7 +7,6 @@ use super::exchange::Exchange;
 use super::reply::Reply;
 
 /// `getRegistryCapabilities`
-#[expect(clippy::unused_async, reason = "handlers are asynchronous")]
 pub(crate) async fn capabilities(_: Exchange) -> Result<Reply, Error> {
     Ok(Reply::ok(&json!({
         "sparse_manifests": {

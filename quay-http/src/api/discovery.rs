@@ -11,7 +11,6 @@ use super::operations::{ApiPath, AuthFlag, Operation};
 use super::reply::Reply;
 
 /// `discovery`
-#[expect(clippy::unused_async, reason = "handlers are asynchronous")]
 pub(crate) async fn discovery(exchange: Exchange) -> Result<Reply, Error> {
     let detail = Detail::with_internal(exchange.query.flag("internal") == Some(true));
     let document = exchange.state.documents.swagger(&exchange.state.options, detail);

@@ -42,7 +42,6 @@ const TYPES: &[(&str, &str)] = &[
 ];
 
 /// `getErrorDescription`
-#[expect(clippy::unused_async, reason = "handlers are asynchronous")]
 pub(crate) async fn describe(exchange: Exchange) -> Result<Reply, Error> {
     let name = exchange.path.get("error_type");
     let Some((title, description)) = TYPES.iter().find(|(title, _)| *title == name) else {

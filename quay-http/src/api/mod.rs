@@ -4,8 +4,10 @@
 //! requests, the descriptions for clients and people. Handlers turn a request into a call of the facade
 //! and its result into Quay's shapes.
 
+mod avatar;
 mod capabilities;
 mod checks;
+mod dates;
 mod describe;
 mod discovery;
 mod dispatch;
@@ -14,9 +16,13 @@ mod errors;
 mod exchange;
 mod failure;
 mod features;
+#[cfg(test)]
+mod golden;
 mod handlers;
+mod health;
 mod openapi;
 mod operations;
+mod page;
 mod query;
 mod reply;
 mod request;
@@ -24,7 +30,10 @@ mod router;
 mod session;
 mod shape;
 mod state;
+mod web;
 
 pub use dispatch::ApiService;
+pub use health::{HealthCheck, HealthLevel};
 pub use session::SessionAccounts;
 pub use state::ApiSettings;
+pub use web::WebService;

@@ -1,4 +1,4 @@
-//! The API's description in OpenAPI 3.1: unlike the one in Swagger, it says what is really answered.
+//! The API's description in `OpenAPI` 3.1: unlike the one in Swagger, it says what is really answered.
 
 use quay_core::accounts::AccountOptions;
 use serde_json::{Map, Value, json};
@@ -21,6 +21,8 @@ pub(crate) fn openapi(options: Option<&AccountOptions>) -> Value {
             .or_insert_with(|| json!({ "parameters": parameters_of_path(path) }));
         entry[method.to_ascii_lowercase()] = of_operation(path, operation);
     }
+    let mut paths = Value::from(paths);
+    with_avatars_named(&mut paths, &avatar());
     let base = options.map_or("", |options| options.base_url.as_str());
     json!({
         "openapi": "3.1.0",
@@ -32,7 +34,8 @@ pub(crate) fn openapi(options: Option<&AccountOptions>) -> Value {
         "servers": [{ "url": if base.is_empty() { "/" } else { base } }],
         "paths": paths,
         "components": {
-            "schemas": { "ApiError": api_error() },
+            "schemas": { "ApiError": api_error(), "Avatar": avatar() },
+            "responses": failures(options),
             "securitySchemes": {
                 "oauth2": {
                     "type": "oauth2",
@@ -128,15 +131,50 @@ fn responses(operation: &Operation) -> Value {
         responses.insert(status.to_string(), response);
     }
     for status in &operation.errors {
-        let mut response = json!({ "description": reason(*status) });
-        let schema = json!({ "$ref": "#/components/schemas/ApiError" });
-        response["content"] = match status {
-            429 => json!({ "text/plain": { "schema": { "type": "string" } } }),
-            _ => json!({ "application/json": { "schema": schema } }),
-        };
+        let response = json!({ "$ref": format!("#/components/responses/{status}") });
         responses.entry(status.to_string()).or_insert(response);
     }
     responses.into()
+}
+
+/// What operations answer when they fail: once for all of them.
+fn failures(options: Option<&AccountOptions>) -> Map<String, Value> {
+    let statuses = offered(options).flat_map(|(_, _, operation)| &operation.errors);
+    let described = statuses.map(|status| {
+        let content = match status {
+            429 => json!({ "text/plain": { "schema": { "type": "string" } } }),
+            _ => json!({ "application/json": { "schema": { "$ref": "#/components/schemas/ApiError" } } }),
+        };
+        let response = json!({ "description": reason(*status), "content": content });
+        (status.to_string(), response)
+    });
+    described.collect()
+}
+
+/// Names the one shape that stands in nearly every answer.
+fn with_avatars_named(schema: &mut Value, avatar: &Value) {
+    if schema == avatar {
+        *schema = json!({ "$ref": "#/components/schemas/Avatar" });
+        return;
+    }
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(|item| with_avatars_named(item, avatar)),
+        Value::Object(members) => members
+            .values_mut()
+            .for_each(|item| with_avatars_named(item, avatar)),
+        _ => {}
+    }
+}
+
+/// An avatar, in the notation of answers.
+fn avatar() -> Value {
+    let shape = json!({
+        "name": "string",
+        "hash": "string(md5-hex)",
+        "color": "string(#rrggbb)",
+        "kind": "enum(user|robot|org|team|app)",
+    });
+    schema(&shape).unwrap_or_default()
 }
 
 fn reason(status: u16) -> &'static str {

@@ -167,7 +167,7 @@ impl Reply {
                 after,
             } => {
                 let first = items.next().await.transpose()?;
-                ResponseBody::unbounded(pieces(before, first, items, after))
+                ResponseBody::unbounded(pieces(before, first.as_deref().unwrap_or_default(), items, after))
             }
         };
         Ok(response)
@@ -182,11 +182,11 @@ enum Step {
 /// Joins items to pieces of about equal size.
 fn pieces(
     before: String,
-    first: Option<String>,
+    first: &str,
     items: BoxStream<'static, Result<String, Error>>,
     after: String,
 ) -> BoxStream<'static, Result<Bytes, StoreError>> {
-    let started = before + first.as_deref().unwrap_or_default();
+    let started = before + first;
     let step = Step::Items(started, items);
     stream::try_unfold((step, after), |(step, after)| async move {
         let Step::Items(mut piece, mut items) = step else {

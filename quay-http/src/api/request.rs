@@ -51,9 +51,11 @@ impl RequestContent {
         if operation.request.is_none() {
             return Ok(Value::Null);
         }
-        let missing = || match operation.request_optional {
-            true => Ok(Value::Null),
-            false => Err(Error::new(ErrorKind::InvalidRequest, "Missing JSON body")),
+        let missing = || {
+            if operation.request_optional {
+                return Ok(Value::Null);
+            }
+            Err(Error::new(ErrorKind::InvalidRequest, "Missing JSON body"))
         };
         let media_type = media_type(headers);
         // Anything else is a form that some other site's page may have sent.
