@@ -96,6 +96,8 @@ enum Kind {
         pieces: BoxStream<'static, Result<Bytes, StoreError>>,
         left: u64,
     },
+    /// Of a length that nobody knows yet.
+    Unbounded(BoxStream<'static, Result<Bytes, StoreError>>),
 }
 
 struct Mapped {
@@ -119,6 +121,11 @@ impl ResponseBody {
 
     pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
         Self(Kind::Full(bytes.into()))
+    }
+
+    /// Pieces until they end, however many.
+    pub(crate) fn unbounded(pieces: BoxStream<'static, Result<Bytes, StoreError>>) -> Self {
+        Self(Kind::Unbounded(pieces))
     }
 
     /// A blob's body, `length` bytes long. A redirect is the caller's business.
@@ -158,7 +165,7 @@ impl ResponseBody {
     pub(crate) const fn mapping(&self) -> Option<&Mapping> {
         match &self.0 {
             Kind::File(mapped) => Some(&mapped.mapping),
-            Kind::Full(_) | Kind::Stream { .. } => None,
+            Kind::Full(_) | Kind::Stream { .. } | Kind::Unbounded(_) => None,
         }
     }
 }
@@ -214,6 +221,9 @@ impl Body for ResponseBody {
                 Some(Err(error)) => Some(Err(error.into())),
                 None => None,
             },
+            Kind::Unbounded(pieces) => {
+                ready!(pieces.poll_next_unpin(context)).map(|piece| piece.map_err(Into::into))
+            }
         };
         Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
     }
@@ -223,6 +233,7 @@ impl Body for ResponseBody {
             Kind::Full(bytes) => bytes.is_empty(),
             Kind::File(mapped) => mapped.position >= mapped.length,
             Kind::Stream { left, .. } => *left == 0,
+            Kind::Unbounded(_) => false,
         }
     }
 
@@ -231,6 +242,7 @@ impl Body for ResponseBody {
             Kind::Full(bytes) => bytes.len() as u64,
             Kind::File(mapped) => (mapped.length - mapped.position) as u64,
             Kind::Stream { left, .. } => *left,
+            Kind::Unbounded(_) => return SizeHint::default(),
         })
     }
 }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod api;
 mod body;
 mod conditional;
 #[cfg(feature = "server")]
@@ -19,6 +20,7 @@ mod runtime;
 mod server;
 mod service;
 
+pub use api::{ApiService, ApiSettings, HealthCheck, HealthLevel, SessionAccounts, WebService};
 pub use body::ResponseBody;
 pub use runtime::{TokioSpawner, tokio_runtime};
 #[cfg(feature = "server")]

@@ -1,7 +1,8 @@
 //! Responses, and the one place where an error becomes one.
 
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RANGE, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RANGE, WWW_AUTHENTICATE};
 use http::{HeaderName, Response, StatusCode};
+use http_body::Body as _;
 use quay_core::{Error, ErrorKind};
 
 use crate::body::ResponseBody;
@@ -48,6 +49,21 @@ impl AnswerExt for Answer {
         *self.body_mut() = body;
         self
     }
+}
+
+/// The answer to `HEAD`: the body's length is told, the body is not sent.
+pub(crate) fn without_body(mut response: Answer) -> Answer {
+    if matches!(
+        response.status(),
+        StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT
+    ) {
+        return response;
+    }
+    if let Some(length) = response.body().size_hint().exact() {
+        let headers = response.headers_mut();
+        headers.entry(CONTENT_LENGTH).or_insert_with(|| length.into());
+    }
+    response.with_body(ResponseBody::empty())
 }
 
 pub(crate) fn json(status: StatusCode, media_type: &'static str, value: &serde_json::Value) -> Answer {

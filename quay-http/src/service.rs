@@ -12,9 +12,10 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::header::{EXPECT, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response};
 use http_body::Body;
 use quay_core::auth::{Authentication, Authenticator, Identity};
+use quay_core::runtime::Runtime;
 use quay_core::{Action, Caller, CredentialKind, Error, ErrorKind, Principal, Registry};
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
@@ -23,7 +24,7 @@ use crate::body::ResponseBody;
 use crate::credentials::Presented;
 use crate::linger::Lingering;
 use crate::protocol;
-use crate::response::{Answer, bad_path, failure, method_not_allowed, no_such_path};
+use crate::response::{Answer, bad_path, failure, method_not_allowed, no_such_path, without_body};
 use crate::route::{NoRoute, Route};
 
 /// The client's address, put into a request's extensions by the host.
@@ -37,12 +38,27 @@ pub struct RequestId(pub Arc<str>);
 
 /// Makes ids that no other process makes.
 #[derive(Debug)]
-struct RequestIds {
+pub(crate) struct RequestIds {
     prefix: String,
     next: AtomicU64,
 }
 
 impl RequestIds {
+    pub(crate) fn new(runtime: &Runtime) -> Self {
+        Self {
+            prefix: runtime.random_id(),
+            next: AtomicU64::new(0),
+        }
+    }
+
+    /// Gives a request its id, unless the host has.
+    pub(crate) fn number<B>(&self, request: &mut Request<B>) {
+        if request.extensions().get::<RequestId>().is_none() {
+            let id = self.of(request.headers());
+            request.extensions_mut().insert(id);
+        }
+    }
+
     fn of(&self, headers: &HeaderMap) -> RequestId {
         let given = headers
             .get("x-request-id")
@@ -107,10 +123,7 @@ impl RegistryService {
     /// A service over `registry`.
     #[must_use]
     pub fn new(registry: Registry, settings: Settings) -> Self {
-        let request_ids = RequestIds {
-            prefix: registry.runtime().random_id(),
-            next: AtomicU64::new(0),
-        };
+        let request_ids = RequestIds::new(registry.runtime());
         Self {
             registry,
             settings: Arc::new(settings),
@@ -214,7 +227,7 @@ impl RegistryService {
     }
 }
 
-fn request_span<B>(request: &Request<B>) -> tracing::Span {
+pub(crate) fn request_span<B>(request: &Request<B>) -> tracing::Span {
     let id = request.extensions().get::<RequestId>();
     tracing::debug_span!(
         "request",
@@ -254,28 +267,11 @@ where
         let this = self.clone();
         async move {
             let head = request.method() == Method::HEAD;
-            if request.extensions().get::<RequestId>().is_none() {
-                let id = this.request_ids.of(request.headers());
-                request.extensions_mut().insert(id);
-            }
+            this.request_ids.number(&mut request);
             let span = request_span(&request);
-            let mut response = this.answer(request).instrument(span.clone()).await;
+            let response = this.answer(request).instrument(span.clone()).await;
             span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
-            if head
-                && !matches!(
-                    response.status(),
-                    StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT
-                )
-            {
-                // The body's length is the answer, the body is not sent.
-                let length = response.body().size_hint().exact().unwrap_or_default();
-                response
-                    .headers_mut()
-                    .entry(http::header::CONTENT_LENGTH)
-                    .or_insert_with(|| length.into());
-                *response.body_mut() = ResponseBody::empty();
-            }
-            Ok(response)
+            Ok(if head { without_body(response) } else { response })
         }
         .boxed()
     }

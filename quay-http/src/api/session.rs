@@ -1,0 +1,185 @@
+//! Sessions of browsers and of clients that log in like one (`quay-api.md`, 2.1).
+//!
+//! A session is a sealed value in a cookie: any process that holds the key understands it, and nothing is
+//! stored. It ends with its time, with the cookie, or when the account's uuid changes.
+
+use std::fmt::{self, Debug};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::HeaderMap;
+use http::header::COOKIE;
+use quay_core::StoreError;
+use quay_core::accounts::{Account, AccountKey, AccountOptions, AccountStore, Seal};
+use quay_core::runtime::{Runtime, Timestamp};
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq as _;
+
+const PURPOSE: &str = "session";
+/// Cookies longer than this are not ours.
+const LONGEST: usize = 4096;
+
+/// Who the accounts behind sessions are.
+#[async_trait]
+pub trait SessionAccounts: Debug + Send + Sync + 'static {
+    /// The account of a uuid, switched off or not.
+    ///
+    /// # Errors
+    /// The store's.
+    async fn by_uuid(&self, uuid: &str) -> Result<Option<Account>, StoreError>;
+}
+
+#[async_trait]
+impl SessionAccounts for Arc<dyn AccountStore> {
+    async fn by_uuid(&self, uuid: &str) -> Result<Option<Account>, StoreError> {
+        self.reader().account(AccountKey::Uuid(uuid)).await
+    }
+}
+
+/// What a cookie says.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Session {
+    /// The uuid of the account that has logged in.
+    pub(crate) user: Option<String>,
+    /// What every write must show, so that no other site's page can make one.
+    pub(crate) csrf: String,
+    pub(crate) created: Timestamp,
+    /// When the password was last checked.
+    pub(crate) password_checked: Option<Timestamp>,
+    /// What an external login must bring back.
+    pub(crate) oauth_state: Option<String>,
+}
+
+impl Debug for Session {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("Session");
+        shown
+            .field("logged_in", &self.user.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A session as it is sealed.
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    version: u8,
+    user: Option<String>,
+    csrf: String,
+    created_ms: i64,
+    password_checked_ms: Option<i64>,
+    oauth_state: Option<String>,
+}
+
+const VERSION: u8 = 1;
+
+impl Session {
+    /// A session of nobody.
+    pub(crate) fn anonymous(runtime: &Runtime) -> Self {
+        Self {
+            user: None,
+            csrf: csrf_token(runtime),
+            created: runtime.clock.now(),
+            password_checked: None,
+            oauth_state: None,
+        }
+    }
+
+    /// A new session of whoever has just shown their password, or has been vouched for. Nothing of an
+    /// earlier session is left in it.
+    pub(crate) fn logged_in(account: &Account, runtime: &Runtime) -> Self {
+        Self {
+            user: Some(account.uuid.clone()),
+            password_checked: Some(runtime.clock.now()),
+            ..Self::anonymous(runtime)
+        }
+    }
+
+    /// Adds what an external login must bring back.
+    pub(crate) fn with_oauth_state(mut self, state: Option<String>) -> Self {
+        self.oauth_state = state;
+        self
+    }
+
+    /// The same session without its account: what is left of it for a caller who is somebody else.
+    pub(crate) fn disowned(self) -> Self {
+        Self {
+            user: None,
+            password_checked: None,
+            ..self
+        }
+    }
+
+    /// The first of a request's cookies that is a session and has not ended.
+    pub(crate) fn of(
+        headers: &HeaderMap,
+        options: &AccountOptions,
+        seal: &dyn Seal,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let lines = headers
+            .get_all(COOKIE)
+            .iter()
+            .filter_map(|line| line.to_str().ok());
+        let pairs = lines
+            .flat_map(|line| line.split(';'))
+            .filter_map(|pair| pair.trim().split_once('='));
+        let ours = pairs.filter(|(name, value)| *name == options.session_cookie && value.len() <= LONGEST);
+        let mut sessions = ours.filter_map(|(_, value)| Self::open(value, seal));
+        sessions.find(|session| now < session.created.plus(options.session_timeout))
+    }
+
+    fn open(sealed: &str, seal: &dyn Seal) -> Option<Self> {
+        let content = seal.open(PURPOSE, sealed)?;
+        let sealed: Sealed = serde_json::from_slice(&content).ok()?;
+        (sealed.version == VERSION && !sealed.csrf.is_empty()).then(|| Self {
+            user: sealed.user,
+            csrf: sealed.csrf,
+            created: Timestamp::from_millis(sealed.created_ms),
+            password_checked: sealed.password_checked_ms.map(Timestamp::from_millis),
+            oauth_state: sealed.oauth_state,
+        })
+    }
+
+    fn sealed(&self, seal: &dyn Seal) -> String {
+        let sealed = Sealed {
+            version: VERSION,
+            user: self.user.clone(),
+            csrf: self.csrf.clone(),
+            created_ms: self.created.as_millis(),
+            password_checked_ms: self.password_checked.map(Timestamp::as_millis),
+            oauth_state: self.oauth_state.clone(),
+        };
+        seal.seal(PURPOSE, serde_json::json!(sealed).to_string().as_bytes())
+    }
+
+    /// The value of `Set-Cookie` that hands the session to the client.
+    pub(crate) fn cookie(&self, options: &AccountOptions, seal: &dyn Seal) -> String {
+        let max_age = options.permanent_sessions.then_some(options.session_timeout);
+        cookie(options, &self.sealed(seal), max_age.map(|age| age.as_secs()))
+    }
+
+    /// The value of `Set-Cookie` that takes the session away.
+    pub(crate) fn no_cookie(options: &AccountOptions) -> String {
+        cookie(options, "", Some(0))
+    }
+
+    /// Whether a request that shows this token comes from a page that was given it.
+    pub(crate) fn allows(&self, shown: &str) -> bool {
+        self.csrf.as_bytes().ct_eq(shown.as_bytes()).into()
+    }
+}
+
+fn cookie(options: &AccountOptions, value: &str, max_age_s: Option<u64>) -> String {
+    let name = &options.session_cookie;
+    let secure = if options.session_cookie_secure {
+        "; Secure"
+    } else {
+        ""
+    };
+    let age = max_age_s.map_or_else(String::new, |seconds| format!("; Max-Age={seconds}"));
+    format!("{name}={value}{age}; Path=/; HttpOnly; SameSite=Lax{secure}")
+}
+
+fn csrf_token(runtime: &Runtime) -> String {
+    format!("{}{}", runtime.random_id(), runtime.random_id())
+}

@@ -1,0 +1,86 @@
+//! What all requests share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quay_core::Authenticator;
+use quay_core::accounts::{AccountOptions, Seal};
+use quay_core::runtime::Runtime;
+
+use super::documents::Documents;
+use super::session::SessionAccounts;
+
+/// What the API is told besides what accounts decide.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ApiSettings {
+    /// Asked in turn whose bearer token it is.
+    pub authenticators: Vec<Arc<dyn Authenticator>>,
+    /// Whether a repository's name may have more than one slash: `FEATURE_EXTENDED_REPOSITORY_NAMES`.
+    pub nested_names: bool,
+    /// How long a request's body may pause.
+    pub body_idle: Duration,
+}
+
+impl Default for ApiSettings {
+    fn default() -> Self {
+        Self {
+            authenticators: Vec::new(),
+            nested_names: true,
+            body_idle: Duration::from_secs(30),
+        }
+    }
+}
+
+impl ApiSettings {
+    /// Sets who is asked whose bearer token it is.
+    #[must_use]
+    pub fn with_authenticators(mut self, authenticators: Vec<Arc<dyn Authenticator>>) -> Self {
+        self.authenticators = authenticators;
+        self
+    }
+
+    /// Sets whether a repository's name may have more than one slash.
+    #[must_use]
+    pub const fn with_nested_names(mut self, nested: bool) -> Self {
+        self.nested_names = nested;
+        self
+    }
+
+    /// Sets how long a request's body may pause.
+    #[must_use]
+    pub const fn with_body_idle(mut self, idle: Duration) -> Self {
+        self.body_idle = idle;
+        self
+    }
+}
+
+/// What handlers work with.
+#[derive(Debug)]
+pub(crate) struct ApiState {
+    pub(crate) options: AccountOptions,
+    pub(crate) runtime: Runtime,
+    pub(crate) seal: Arc<dyn Seal>,
+    pub(crate) sessions: Arc<dyn SessionAccounts>,
+    pub(crate) settings: ApiSettings,
+    pub(crate) documents: Documents,
+}
+
+impl ApiState {
+    pub(crate) fn new(
+        options: AccountOptions,
+        runtime: Runtime,
+        seal: Arc<dyn Seal>,
+        sessions: Arc<dyn SessionAccounts>,
+        settings: ApiSettings,
+    ) -> Self {
+        Self {
+            options,
+            runtime,
+            seal,
+            sessions,
+            settings,
+            documents: Documents::default(),
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Quay's REST API and the routes around it, as clients see them.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod checks;
+mod description;
+mod routing;
+mod sessions;
+mod support;
+mod web;

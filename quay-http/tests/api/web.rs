@@ -1,0 +1,99 @@
+//! The routes around the API.
+
+use crate::support::{Host, options};
+
+#[tokio::test]
+async fn the_first_page_holds_the_token() {
+    let host = Host::new();
+    let seen = host.get("/").await;
+    assert_eq!(seen.status, 200);
+    assert_eq!(seen.header("x-frame-options"), "DENY");
+    assert!(seen.header("content-type").starts_with("text/html"));
+    let page = seen.text();
+    // As old clients do.
+    let (_, rest) = page.split_once("window.__token = '").unwrap();
+    let (token, _) = rest.split_once('\'').unwrap();
+    let cookie = seen.header("set-cookie").split(';').next().unwrap().to_owned();
+    let headers = [("cookie", cookie.as_str()), ("x-csrf-token", token)];
+    assert_eq!(
+        host.ask("POST", "/api/v1/organization/", &headers, "")
+            .await
+            .status,
+        401
+    );
+    assert!(page.contains("window.__endpoints = {\"/api/v1/"));
+}
+
+#[tokio::test]
+async fn what_clients_look_up_first() {
+    let host = Host::new();
+    let seen = host.get("/.well-known/app-capabilities").await.json();
+    assert_eq!(seen["appName"], "io.quay");
+    assert_eq!(
+        seen["capabilities"]["io.quay.manifest-security"]["rest-api-template"],
+        "https://registry.example/api/v1/repository/{namespace}/{reponame}/manifest/{digest}/security"
+    );
+    assert_eq!(
+        seen["capabilities"]["io.quay.view-image"]["url-template"],
+        "https://registry.example/{namespace}/{reponame}:{tag}"
+    );
+    let seen = host.get("/config").await.json();
+    assert_eq!(seen["registry_state"], "normal");
+    assert_eq!(seen["config"]["TAG_EXPIRATION_OPTIONS"][3], "2w");
+    assert_eq!(seen["features"]["MAILING"], false);
+    for path in ["/_internal_ping", "/v1/_internal_ping", "/secscan/_internal_ping"] {
+        assert_eq!(host.get(path).await.text(), "true");
+    }
+    assert!(host.get("/robots.txt").await.text().starts_with("User-agent: *"));
+}
+
+#[tokio::test]
+async fn health() {
+    let mut options = options();
+    options.superusers.insert("me".to_owned());
+    let host = Host::with(options);
+    let seen = host.get("/health/instance").await;
+    assert_eq!(seen.status, 200);
+    let expected = serde_json::json!({ "data": { "services": { "registry": true } }, "status_code": 200 });
+    assert_eq!(seen.json(), expected);
+    assert_eq!(host.get("/health").await.json(), expected);
+    for path in ["/health/endtoend", "/status"] {
+        let seen = host.get(path).await;
+        assert_eq!(
+            (seen.status.as_u16(), &seen.json()["status_code"]),
+            (503, &503.into()),
+            "{path}"
+        );
+        assert_eq!(seen.json()["data"]["services"]["database"], false);
+        assert!(!seen.text().contains("db1"), "reasons are not for everybody");
+    }
+    assert_eq!(
+        host.get("/health/warning").await.json()["data"]["services"]["disk"],
+        true
+    );
+    let cookie = host.cookie(Some("uuid-me"), "right");
+    let seen = host
+        .ask("GET", "/status", &[("cookie", &cookie)], "")
+        .await
+        .json();
+    assert_eq!(
+        seen["data"]["services_expanded"]["database"]["failure"],
+        "db1 is down"
+    );
+    assert_eq!(seen["data"]["hostname"], "registry.example");
+}
+
+#[tokio::test]
+async fn pages_are_only_read() {
+    let host = Host::new();
+    for path in ["/", "/csrf_token", "/health", "/config"] {
+        let seen = host.ask("POST", path, &[], "x").await;
+        assert_eq!(
+            (seen.status.as_u16(), seen.header("allow")),
+            (405, "GET, HEAD"),
+            "{path}"
+        );
+        let seen = host.ask("HEAD", path, &[], "").await;
+        assert_eq!((seen.status.as_u16(), seen.text().as_str()), (200, ""), "{path}");
+    }
+}
