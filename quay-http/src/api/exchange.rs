@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use quay_core::{Caller, RepositoryName};
+use quay_core::{Caller, Error, ErrorKind, RepositoryName};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::operations::Operation;
@@ -10,6 +11,7 @@ use super::query::Query;
 use super::session::Session;
 use super::state::ApiState;
 
+#[expect(dead_code, reason = "for handlers that are not written yet")]
 /// One request, checked as far as that can be done without knowing what the operation does.
 #[derive(Debug)]
 pub(crate) struct Exchange {
@@ -26,7 +28,26 @@ pub(crate) struct Exchange {
     pub(crate) body: Value,
 }
 
+#[expect(dead_code, reason = "for handlers that are not written yet")]
 impl Exchange {
+    /// The repository that the path names.
+    ///
+    /// # Errors
+    /// `Internal` where the path names none: a mistake in the table of operations.
+    pub(crate) fn repository(&self) -> Result<&RepositoryName, Error> {
+        let missing = || Error::new(ErrorKind::Internal, "the path names no repository");
+        self.path.repository.as_ref().ok_or_else(missing)
+    }
+
+    /// The body as a value of its own type. What the schema allows and the type does not is the client's
+    /// mistake all the same.
+    ///
+    /// # Errors
+    /// `InvalidRequest`.
+    pub(crate) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
+        T::deserialize(&self.body).map_err(|error| Error::new(ErrorKind::InvalidRequest, error.to_string()))
+    }
+
     /// A member of the body that is a text.
     pub(crate) fn text(&self, member: &str) -> Option<&str> {
         self.body.get(member)?.as_str()
