@@ -1,5 +1,6 @@
 //! What a handler is given.
 
+use std::fmt::{self, Debug};
 use std::sync::Arc;
 
 use quay_core::{Caller, Error, ErrorKind, RepositoryName};
@@ -13,7 +14,6 @@ use super::state::ApiState;
 
 #[expect(dead_code, reason = "for handlers that are not written yet")]
 /// One request, checked as far as that can be done without knowing what the operation does.
-#[derive(Debug)]
 pub(crate) struct Exchange {
     /// What all requests share.
     pub(crate) state: Arc<ApiState>,
@@ -26,6 +26,16 @@ pub(crate) struct Exchange {
     /// The request's body, valid by the operation's schema. Null where none is expected, and where one may
     /// be left out and was.
     pub(crate) body: Value,
+}
+
+impl Debug for Exchange {
+    /// Bodies hold passwords, and queries may hold tokens.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("Exchange");
+        shown
+            .field("operation", &self.operation.id)
+            .finish_non_exhaustive()
+    }
 }
 
 #[expect(dead_code, reason = "for handlers that are not written yet")]

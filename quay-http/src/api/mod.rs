@@ -30,6 +30,7 @@ mod operations;
 mod page;
 mod query;
 mod reply;
+mod repotoken;
 mod request;
 mod router;
 mod session;
