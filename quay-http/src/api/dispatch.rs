@@ -64,6 +64,12 @@ impl ApiService {
         }
     }
 
+    /// Whether a path is the API's, for hosts that send requests on.
+    #[must_use]
+    pub fn serves(path: &str) -> bool {
+        path.starts_with("/api/")
+    }
+
     async fn answer(self, parts: Parts, body: ByteStream) -> Answer {
         let path = parts.uri.path();
         if path == "/api/v1/openapi.json" {
@@ -231,5 +237,78 @@ where
             Ok(if head { without_body(response) } else { response })
         }
         .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use quay_core::StoreError;
+    use quay_core::accounts::Account;
+    use quay_core::testing::{ManualClock, SeededRandom, ThreadSpawner};
+
+    use super::*;
+
+    /// Hands out one text.
+    #[derive(Debug)]
+    struct NoSeal;
+
+    impl Seal for NoSeal {
+        fn seal(&self, _: &str, _: &[u8]) -> String {
+            "sealed".to_owned()
+        }
+
+        fn open(&self, _: &str, _: &str) -> Option<Vec<u8>> {
+            None
+        }
+
+        fn encrypt_password(&self, password: &str) -> String {
+            password.to_owned()
+        }
+
+        fn decrypt_password(&self, _: &str) -> Option<String> {
+            None
+        }
+    }
+
+    #[derive(Debug)]
+    struct Nobody;
+
+    #[async_trait]
+    impl SessionAccounts for Nobody {
+        async fn by_uuid(&self, _: &str) -> Result<Option<Account>, StoreError> {
+            Ok(None)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reply_changes_the_session() {
+        let runtime = Runtime::new(
+            Arc::new(ManualClock::default()),
+            Arc::new(SeededRandom::default()),
+            Arc::new(ThreadSpawner),
+        );
+        let options = AccountOptions::new("https", "registry.example");
+        let settings = ApiSettings::default();
+        let state = ApiState::new(options, runtime, Arc::new(NoSeal), Arc::new(Nobody), settings);
+        let session = Session::anonymous(&state.runtime);
+        let token = session.csrf.clone();
+        let header = |answer: &Answer, name: &str| {
+            let value = answer.headers().get(name);
+            value.map(|value| value.to_str().unwrap().to_owned())
+        };
+
+        let kept = finish(&state, Reply::no_content()).await.unwrap();
+        assert_eq!(header(&kept, "set-cookie"), None);
+        let reply = Reply::no_content().with_session(session);
+        let replaced = finish(&state, reply).await.unwrap();
+        assert_eq!(header(&replaced, "x-next-csrf-token"), Some(token));
+        let cookie = "_csrf_token=sealed; Max-Age=2678400; Path=/; HttpOnly; SameSite=Lax; Secure";
+        assert_eq!(header(&replaced, "set-cookie").as_deref(), Some(cookie));
+        let ended = finish(&state, Reply::no_content().without_session())
+            .await
+            .unwrap();
+        let cookie = "_csrf_token=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax; Secure";
+        assert_eq!(header(&ended, "set-cookie").as_deref(), Some(cookie));
     }
 }

@@ -25,7 +25,7 @@ pub(crate) struct PlainSeal;
 
 impl Seal for PlainSeal {
     fn seal(&self, purpose: &str, content: &[u8]) -> String {
-        let hex: String = content.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = hex::encode(content);
         let sum = content.iter().fold(0_u8, |sum, byte| sum.wrapping_mul(31) ^ byte);
         format!("{purpose}_{hex}_{sum}")
     }
@@ -36,8 +36,7 @@ impl Seal for PlainSeal {
             .strip_prefix('_')?
             .split('_')
             .next()?;
-        let byte = |index: usize| u8::from_str_radix(hex.get(index..index + 2)?, 16).ok();
-        let content: Option<Vec<u8>> = (0..hex.len()).step_by(2).map(byte).collect();
+        let content = hex::decode(hex).ok();
         content.filter(|content| self.seal(purpose, content) == sealed)
     }
 
