@@ -6,6 +6,8 @@ mod conditional;
 #[cfg(feature = "server")]
 mod connection;
 mod credentials;
+mod docker_version;
+mod form;
 mod linger;
 #[expect(
     unsafe_code,
@@ -19,6 +21,7 @@ mod runtime;
 #[cfg(feature = "server")]
 mod server;
 mod service;
+mod token;
 
 pub use api::{ApiService, ApiSettings, HealthCheck, HealthLevel, SessionAccounts, WebService};
 pub use body::ResponseBody;
@@ -26,3 +29,4 @@ pub use runtime::{TokioSpawner, tokio_runtime};
 #[cfg(feature = "server")]
 pub use server::{RequestBody, Server, Timeouts};
 pub use service::{ClientAddress, RegistryService, RequestId, Settings};
+pub use token::TokenService;
