@@ -20,7 +20,7 @@ mod runtime;
 mod server;
 mod service;
 
-pub use api::{ApiService, ApiSettings, HealthCheck, HealthLevel, SessionAccounts, WebService};
+pub use api::{ApiService, ApiSettings, HealthCheck, HealthLevel, WebService};
 pub use body::ResponseBody;
 pub use runtime::{TokioSpawner, tokio_runtime};
 #[cfg(feature = "server")]

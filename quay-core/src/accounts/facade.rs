@@ -203,6 +203,12 @@ impl Accounts {
         &self.0.tools.seal
     }
 
+    /// The clock, randomness and threads that it works with.
+    #[must_use]
+    pub fn runtime(&self) -> &Runtime {
+        &self.0.runtime
+    }
+
     /// The store behind it.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn AccountStore> {

@@ -11,9 +11,8 @@ use http::header::{ALLOW, EXPECT, HeaderName, LOCATION, SET_COOKIE};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
-use quay_core::accounts::{AccountOptions, Seal};
+use quay_core::accounts::Accounts;
 use quay_core::blob_store::ByteStream;
-use quay_core::runtime::Runtime;
 use quay_core::{Error, ErrorKind, Principal, RepositoryName};
 use tracing::Instrument as _;
 
@@ -26,7 +25,7 @@ use super::query::Query;
 use super::reply::{Reply, SessionChange};
 use super::request::RequestContent;
 use super::router::{Routed, Router};
-use super::session::{Session, SessionAccounts};
+use super::session::Session;
 use super::state::{ApiSettings, ApiState};
 use crate::body::{ResponseBody, incoming};
 use crate::linger::Lingering;
@@ -47,18 +46,13 @@ pub struct ApiService {
 }
 
 impl ApiService {
-    /// A service of what `options` switch on.
-    pub fn new(
-        options: AccountOptions,
-        runtime: Runtime,
-        seal: Arc<dyn Seal>,
-        sessions: Arc<dyn SessionAccounts>,
-        settings: ApiSettings,
-    ) -> Self {
-        let router = Router::new(&options, settings.nested_names);
-        let request_ids = RequestIds::new(&runtime);
+    /// A service of what the options of `accounts` switch on.
+    #[must_use]
+    pub fn new(accounts: Accounts, settings: ApiSettings) -> Self {
+        let router = Router::new(accounts.options(), settings.nested_names);
+        let request_ids = RequestIds::new(accounts.runtime());
         Self {
-            state: Arc::new(ApiState::new(options, runtime, seal, sessions, settings)),
+            state: Arc::new(ApiState::new(accounts, settings)),
             router: Arc::new(router),
             request_ids: Arc::new(request_ids),
         }

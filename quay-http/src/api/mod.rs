@@ -34,6 +34,5 @@ mod web;
 
 pub use dispatch::ApiService;
 pub use health::{HealthCheck, HealthLevel};
-pub use session::SessionAccounts;
 pub use state::ApiSettings;
 pub use web::WebService;
