@@ -197,16 +197,16 @@ impl Accounts {
         &self.0.options
     }
 
+    /// The host's abilities, as they were handed in.
+    #[must_use]
+    pub fn runtime(&self) -> &Runtime {
+        &self.0.runtime
+    }
+
     /// Seals what clients carry.
     #[must_use]
     pub fn seal(&self) -> &Arc<dyn Seal> {
         &self.0.tools.seal
-    }
-
-    /// The clock, randomness and threads that it works with.
-    #[must_use]
-    pub fn runtime(&self) -> &Runtime {
-        &self.0.runtime
     }
 
     /// The store behind it.

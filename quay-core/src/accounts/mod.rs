@@ -28,7 +28,7 @@ pub use facade::{Accounts, CHANGE_MEMORY, Subject, Tools};
 pub use keys::{CreatedServiceKey, KeyPut, KeyStatus, ServiceKeyView};
 pub use organizations::{Member, OrganizationChanges, OrganizationView};
 pub use permissions::{Delegate, PrototypeView, UserPermission};
-pub use registry_access::{AccountAuthorizer, AskedActions, Changes};
+pub use registry_access::{AccountAuthorizer, AskedActions, AskedScope, Changes, RegistryToken};
 pub use robots::{Robot, RobotDetail, RobotOwner};
 pub use superuser::CreatedUser;
 pub use teams::{TeamMember, TeamMembers};
@@ -40,7 +40,7 @@ pub use name::{is_account_name, is_email, robot_name};
 pub use options::AccountOptions;
 pub use ports::{
     KeyServerToken, LoginEngine, Mail, Mailer, NewKeyPair, PasswordHasher, PasswordVerdict, RegistryClaims,
-    Seal, SecretBox, ServiceKeyCrypto, TokenIssuer,
+    Seal, SecretBox, ServiceKeyCrypto, TokenIssuer, TokenRequest,
 };
 pub use record::{
     AccessToken, Account, AccountId, AccountKind, AppToken, Application, AuthorizationCode, Change,

@@ -8,14 +8,14 @@ use http::{HeaderMap, Method, StatusCode};
 use quay_core::accounts::{Account, AccountKey, AccountKind};
 use quay_core::auth::{Authentication, Identity};
 use quay_core::{Caller, CredentialKind, Error, ErrorKind, Principal};
+use serde_json::json;
 
-use super::failure::bare;
 use super::operations::{AuthFlag, Operation};
 use super::request::RequestContent;
 use super::session::Session;
 use super::state::ApiState;
 use crate::credentials::Presented;
-use crate::response::Answer;
+use crate::response::{Answer, json as json_answer};
 use crate::service::{ClientAddress, RequestId};
 
 /// Why a request goes no further.
@@ -177,7 +177,10 @@ pub(crate) async fn forgery_rule(
     if identified.has_session && shown.is_some_and(|shown| identified.session.allows(&shown)) {
         return Ok(());
     }
-    let answer = bare(StatusCode::FORBIDDEN, "CSRF token was invalid or missing.");
+    // Quay's later versions have changed their mind about the member's name.
+    let message = "CSRF token was invalid or missing.";
+    let body = json!({ "message": message, "error": message });
+    let answer = json_answer(StatusCode::FORBIDDEN, "application/json", &body);
     Err(Refusal::Answer(Box::new(answer)))
 }
 

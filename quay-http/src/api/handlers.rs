@@ -28,9 +28,14 @@ macro_rules! handlers {
 }
 
 handlers! {
+    "changeToken" => super::repotoken::gone,
+    "createToken" => super::repotoken::gone,
+    "deleteToken" => super::repotoken::gone,
     "discovery" => super::discovery::discovery,
     "getErrorDescription" => super::errors::describe,
     "getRegistryCapabilities" => super::capabilities::capabilities,
+    "getTokens" => super::repotoken::gone,
+    "listRepoTokens" => super::repotoken::gone,
 }
 
 #[cfg(test)]
@@ -48,7 +53,6 @@ mod tests {
         "changeOrganization",
         "changeOrganizationDetails",
         "changeTeamPermissions",
-        "changeToken",
         "changeUserDetails",
         "changeUserPermissions",
         "convertUserToOrganization",
@@ -64,7 +68,6 @@ mod tests {
         "createOrganizationPrototypePermission",
         "createServiceKey",
         "createStar",
-        "createToken",
         "createUserRobot",
         "createUserRobotFederation",
         "declineOrganizationTeamInvite",
@@ -84,7 +87,6 @@ mod tests {
         "deleteStar",
         "deleteTeamMemberEmailInvite",
         "deleteTeamPermissions",
-        "deleteToken",
         "deleteUserAuthorization",
         "deleteUserPermissions",
         "deleteUserRobot",
@@ -112,7 +114,6 @@ mod tests {
         "getOrganizationTeamPermissions",
         "getServiceKey",
         "getTeamPermissions",
-        "getTokens",
         "getUserAuthorization",
         "getUserInformation",
         "getUserNotification",
@@ -131,7 +132,6 @@ mod tests {
         "listAppTokens",
         "listOrganizationApplicationTokens",
         "listRepoTeamPermissions",
-        "listRepoTokens",
         "listRepoUserPermissions",
         "listServiceKeys",
         "listStarredRepos",

@@ -1,5 +1,7 @@
 //! Bodies of requests (`quay-api.md`, 1.1).
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use http::HeaderMap;
@@ -12,6 +14,8 @@ use super::operations::Operation;
 
 /// No request of the API is larger.
 const LARGEST: u64 = 1 << 20;
+/// None of them takes longer to arrive, all pauses included.
+const TIME: Duration = Duration::from_mins(1);
 
 /// A request's body, which is read once and only if somebody wants it.
 pub(crate) enum RequestContent {
@@ -22,7 +26,10 @@ pub(crate) enum RequestContent {
 impl RequestContent {
     async fn bytes(&mut self) -> Result<Bytes, Error> {
         let bytes = match self {
-            Self::Unread(pieces) => read(pieces).await?,
+            Self::Unread(pieces) => {
+                let late = |_| Error::new(ErrorKind::BodyTimeout, BodyError::TimedOut.to_string());
+                tokio::time::timeout(TIME, read(pieces)).await.map_err(late)??
+            }
             Self::Read(bytes) => return Ok(bytes.clone()),
         };
         *self = Self::Read(bytes.clone());

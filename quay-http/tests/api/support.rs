@@ -15,7 +15,6 @@ use quay_core::accounts::{
     Account, AccountKind, AccountOptions, AccountStore, Accounts, LoginEngine, Seal, SecretBox, Tools,
 };
 use quay_core::auth::{Authentication, Authenticator, Credentials, Identity};
-use quay_core::metadata::UnitOfWork as _;
 use quay_core::runtime::{Clock as _, Runtime, Timestamp};
 use quay_core::testing::{ManualClock, SeededRandom};
 use quay_core::{CredentialKind, Principal, StoreError};
