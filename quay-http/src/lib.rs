@@ -23,7 +23,7 @@ mod server;
 mod service;
 mod token;
 
-pub use api::{ApiService, ApiSettings, HealthCheck, HealthLevel, SessionAccounts, WebService};
+pub use api::{ApiService, ApiSettings, HealthCheck, HealthLevel, WebService};
 pub use body::ResponseBody;
 pub use runtime::{TokioSpawner, tokio_runtime};
 #[cfg(feature = "server")]

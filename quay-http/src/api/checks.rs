@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::header::USER_AGENT;
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
-use quay_core::accounts::{Account, AccountKind};
+use quay_core::accounts::{Account, AccountKey, AccountKind};
 use quay_core::auth::{Authentication, Identity};
 use quay_core::{Caller, CredentialKind, Error, ErrorKind, Principal};
 use serde_json::json;
@@ -119,7 +119,8 @@ pub(crate) async fn of_session(state: &ApiState, session: Session) -> Result<(Ca
         return Ok((Caller::anonymous(), session));
     };
     let may = |account: &Account| account.enabled && account.kind == AccountKind::User;
-    let Some(account) = state.sessions.by_uuid(uuid).await?.filter(may) else {
+    let mut reader = state.accounts.store().reader();
+    let Some(account) = reader.account(AccountKey::Uuid(uuid)).await?.filter(may) else {
         return Ok((Caller::anonymous(), session.disowned()));
     };
     let caller = Caller::new(Principal::User(account.name.into()))

@@ -11,9 +11,8 @@ use http::header::{ALLOW, EXPECT, HeaderName, LOCATION, SET_COOKIE};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
-use quay_core::accounts::{AccountOptions, Seal};
+use quay_core::accounts::{AccountOptions, Accounts, Seal};
 use quay_core::blob_store::ByteStream;
-use quay_core::runtime::Runtime;
 use quay_core::{Error, ErrorKind, Principal, RepositoryName};
 use tracing::Instrument as _;
 
@@ -26,7 +25,7 @@ use super::query::Query;
 use super::reply::{Reply, SessionChange};
 use super::request::RequestContent;
 use super::router::{Routed, Router};
-use super::session::{Session, SessionAccounts};
+use super::session::Session;
 use super::state::{ApiSettings, ApiState};
 use crate::body::{ResponseBody, incoming};
 use crate::linger::Lingering;
@@ -47,18 +46,13 @@ pub struct ApiService {
 }
 
 impl ApiService {
-    /// A service of what `options` switch on.
-    pub fn new(
-        options: AccountOptions,
-        runtime: Runtime,
-        seal: Arc<dyn Seal>,
-        sessions: Arc<dyn SessionAccounts>,
-        settings: ApiSettings,
-    ) -> Self {
-        let router = Router::new(&options, settings.nested_names);
-        let request_ids = RequestIds::new(&runtime);
+    /// A service of what the options of `accounts` switch on.
+    #[must_use]
+    pub fn new(accounts: Accounts, settings: ApiSettings) -> Self {
+        let router = Router::new(accounts.options(), settings.nested_names);
+        let request_ids = RequestIds::new(accounts.runtime());
         Self {
-            state: Arc::new(ApiState::new(options, runtime, seal, sessions, settings)),
+            state: Arc::new(ApiState::new(accounts, settings)),
             router: Arc::new(router),
             request_ids: Arc::new(request_ids),
         }
@@ -164,20 +158,25 @@ impl ApiService {
             body,
         })
         .await?;
-        finish(state, reply).await.map_err(Refusal::from)
+        let answer = finish(reply, &state.options, &*state.seal).await;
+        answer.map_err(Refusal::from)
     }
 }
 
 /// A reply as it is sent, with what becomes of the session.
-pub(crate) async fn finish(state: &ApiState, mut reply: Reply) -> Result<Answer, Error> {
+pub(crate) async fn finish(
+    mut reply: Reply,
+    options: &AccountOptions,
+    seal: &dyn Seal,
+) -> Result<Answer, Error> {
     let session = std::mem::take(&mut reply.session);
     let answer = reply.into_answer().await?;
     Ok(match session {
         SessionChange::Kept => answer,
         SessionChange::Replaced(session) => answer
-            .with(SET_COOKIE, &session.cookie(&state.options, &*state.seal))
+            .with(SET_COOKIE, &session.cookie(options, seal))
             .with(NEXT_CSRF_TOKEN, &session.csrf),
-        SessionChange::Ended => answer.with(SET_COOKIE, &Session::no_cookie(&state.options)),
+        SessionChange::Ended => answer.with(SET_COOKIE, &Session::no_cookie(options)),
     })
 }
 
@@ -242,9 +241,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use async_trait::async_trait;
-    use quay_core::StoreError;
-    use quay_core::accounts::Account;
+    use quay_core::runtime::Runtime;
     use quay_core::testing::{ManualClock, SeededRandom, ThreadSpawner};
 
     use super::*;
@@ -271,16 +268,6 @@ mod tests {
         }
     }
 
-    #[derive(Debug)]
-    struct Nobody;
-
-    #[async_trait]
-    impl SessionAccounts for Nobody {
-        async fn by_uuid(&self, _: &str) -> Result<Option<Account>, StoreError> {
-            Ok(None)
-        }
-    }
-
     #[tokio::test]
     async fn a_reply_changes_the_session() {
         let runtime = Runtime::new(
@@ -289,23 +276,21 @@ mod tests {
             Arc::new(ThreadSpawner),
         );
         let options = AccountOptions::new("https", "registry.example");
-        let settings = ApiSettings::default();
-        let state = ApiState::new(options, runtime, Arc::new(NoSeal), Arc::new(Nobody), settings);
-        let session = Session::anonymous(&state.runtime);
+        let session = Session::anonymous(&runtime);
         let token = session.csrf.clone();
         let header = |answer: &Answer, name: &str| {
             let value = answer.headers().get(name);
             value.map(|value| value.to_str().unwrap().to_owned())
         };
 
-        let kept = finish(&state, Reply::no_content()).await.unwrap();
+        let kept = finish(Reply::no_content(), &options, &NoSeal).await.unwrap();
         assert_eq!(header(&kept, "set-cookie"), None);
         let reply = Reply::no_content().with_session(session);
-        let replaced = finish(&state, reply).await.unwrap();
+        let replaced = finish(reply, &options, &NoSeal).await.unwrap();
         assert_eq!(header(&replaced, "x-next-csrf-token"), Some(token));
         let cookie = "_csrf_token=sealed; Max-Age=2678400; Path=/; HttpOnly; SameSite=Lax; Secure";
         assert_eq!(header(&replaced, "set-cookie").as_deref(), Some(cookie));
-        let ended = finish(&state, Reply::no_content().without_session())
+        let ended = finish(Reply::no_content().without_session(), &options, &NoSeal)
             .await
             .unwrap();
         let cookie = "_csrf_token=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax; Secure";

@@ -41,6 +41,5 @@ mod web;
 pub(crate) use dates::iso8601;
 pub use dispatch::ApiService;
 pub use health::{HealthCheck, HealthLevel};
-pub use session::SessionAccounts;
 pub use state::ApiSettings;
 pub use web::WebService;

@@ -4,13 +4,10 @@
 //! stored. It ends with its time, with the cookie, or when the account's uuid changes.
 
 use std::fmt::{self, Debug};
-use std::sync::Arc;
 
-use async_trait::async_trait;
 use http::HeaderMap;
 use http::header::COOKIE;
-use quay_core::StoreError;
-use quay_core::accounts::{Account, AccountKey, AccountOptions, AccountStore, Seal};
+use quay_core::accounts::{Account, AccountOptions, Seal};
 use quay_core::runtime::{Runtime, Timestamp};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
@@ -18,23 +15,6 @@ use subtle::ConstantTimeEq as _;
 const PURPOSE: &str = "session";
 /// Cookies longer than this are not ours.
 const LONGEST: usize = 4096;
-
-/// Who the accounts behind sessions are.
-#[async_trait]
-pub trait SessionAccounts: Debug + Send + Sync + 'static {
-    /// The account of a uuid, switched off or not.
-    ///
-    /// # Errors
-    /// The store's.
-    async fn by_uuid(&self, uuid: &str) -> Result<Option<Account>, StoreError>;
-}
-
-#[async_trait]
-impl SessionAccounts for Arc<dyn AccountStore> {
-    async fn by_uuid(&self, uuid: &str) -> Result<Option<Account>, StoreError> {
-        self.reader().account(AccountKey::Uuid(uuid)).await
-    }
-}
 
 /// What a cookie says.
 #[derive(Clone, PartialEq, Eq)]
@@ -191,6 +171,8 @@ fn csrf_token(runtime: &Runtime) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use quay_core::accounts::AccountKind;
     use quay_core::testing::{ManualClock, SeededRandom, ThreadSpawner};
 
