@@ -8,6 +8,7 @@ mod connection;
 mod credentials;
 mod docker_version;
 mod form;
+mod keys;
 mod linger;
 #[expect(
     unsafe_code,
@@ -25,6 +26,7 @@ mod token;
 
 pub use api::{ApiService, ApiSettings, HealthCheck, HealthLevel, WebService};
 pub use body::ResponseBody;
+pub use keys::KeyService;
 pub use runtime::{TokioSpawner, tokio_runtime};
 #[cfg(feature = "server")]
 pub use server::{RequestBody, Server, Timeouts};
