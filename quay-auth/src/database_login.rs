@@ -112,7 +112,9 @@ impl Inner {
             self.checks.pretend(permit, password).await?;
             return Ok(PasswordVerdict::Invalid);
         };
-        if self.checks.compare(permit, password, &hash).await? {
+        // The permit is given back once the failure is counted, which the next attempt must see.
+        let (is_right, _permit) = self.checks.compare(permit, password, &hash).await?;
+        if is_right {
             return self.right(account).await;
         }
         let now = self.runtime.clock.now();

@@ -47,7 +47,7 @@ impl fmt::Debug for PasswordChecks {
 
 /// Leave to compute one hash.
 pub(crate) struct Permit {
-    guard: SemaphoreGuardArc,
+    _guard: SemaphoreGuardArc,
     /// Whether it took a while to get, so that what was read before may no longer be true.
     pub(crate) waited: bool,
 }
@@ -114,7 +114,10 @@ impl PasswordChecks {
     /// Waits for leave to compute a hash. `None` when too many wait already.
     pub(crate) async fn permit(&self) -> Option<Permit> {
         if let Some(guard) = self.permits.try_acquire_arc() {
-            return Some(Permit { guard, waited: false });
+            return Some(Permit {
+                _guard: guard,
+                waited: false,
+            });
         }
         let ahead = self.waiting.fetch_add(1, Ordering::SeqCst);
         let _waiting = Waiting(&self.waiting);
@@ -122,11 +125,15 @@ impl PasswordChecks {
             return None;
         }
         let guard = self.permits.acquire_arc().await;
-        Some(Permit { guard, waited: true })
+        Some(Permit {
+            _guard: guard,
+            waited: true,
+        })
     }
 
     /// Whether a password is right for a hash. The permit is kept until that is computed, also when the
-    /// caller is gone.
+    /// caller is gone, and comes back then: whoever has something to write down lets the next one in
+    /// afterwards.
     ///
     /// # Errors
     /// When there is nowhere to compute it.
@@ -135,19 +142,16 @@ impl PasswordChecks {
         permit: Permit,
         password: &str,
         hash: &str,
-    ) -> Result<bool, StoreError> {
-        let work = (Arc::clone(&self.hasher), password.to_owned(), hash.to_owned());
-        let is_right = self
-            .compute(permit, move || {
-                let (hasher, password, hash) = work;
-                hasher.verify(&password, &hash)
-            })
+    ) -> Result<(bool, Permit), StoreError> {
+        let (hasher, text, stored) = (Arc::clone(&self.hasher), password.to_owned(), hash.to_owned());
+        let (is_right, permit) = self
+            .compute(permit, move || hasher.verify(&text, &stored))
             .await?;
         if is_right {
             let now = self.runtime.clock.now();
             self.right.insert(self.fingerprint(password, hash), now);
         }
-        Ok(is_right)
+        Ok((is_right, permit))
     }
 
     /// Takes as long as [`compare`](Self::compare), for users who do not exist.
@@ -155,24 +159,18 @@ impl PasswordChecks {
     /// # Errors
     /// When there is nowhere to compute it.
     pub(crate) async fn pretend(&self, permit: Permit, password: &str) -> Result<(), StoreError> {
-        let work = (Arc::clone(&self.hasher), password.to_owned());
-        self.compute(permit, move || {
-            let (hasher, password) = work;
-            // A password that cannot be hashed cannot be right either, and takes no time in both cases.
-            let _ = hasher.hash(&password);
-        })
-        .await
+        let (hasher, text) = (Arc::clone(&self.hasher), password.to_owned());
+        // A password that cannot be hashed cannot be right either, and takes no time in both cases.
+        let (_, _) = self.compute(permit, move || hasher.hash(&text).is_ok()).await?;
+        Ok(())
     }
 
-    async fn compute<T: Send + 'static>(
+    async fn compute(
         &self,
         permit: Permit,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let answer = blocking(&*self.runtime.spawner, move || {
-            let _guard = permit.guard;
-            work()
-        });
+        work: impl FnOnce() -> bool + Send + 'static,
+    ) -> Result<(bool, Permit), StoreError> {
+        let answer = blocking(&*self.runtime.spawner, move || (work(), permit));
         answer.await.map_err(|_| {
             let what = "compare a password: the host runs no more work";
             StoreError::new(StoreErrorKind::Unavailable, what)
@@ -214,7 +212,7 @@ mod tests {
     fn compare(checks: &PasswordChecks, password: &str, hash: &str) -> bool {
         block_on(async {
             let permit = checks.permit().await.unwrap();
-            checks.compare(permit, password, hash).await.unwrap()
+            checks.compare(permit, password, hash).await.unwrap().0
         })
     }
 
