@@ -1,6 +1,10 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+// What starts servers is shared with the tests outside.
+#[cfg(all(test, feature = "real-servers"))]
+extern crate self as quay_storage;
+
 #[cfg(feature = "local")]
 mod local;
 #[cfg(feature = "sql")]

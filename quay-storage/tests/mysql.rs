@@ -1,6 +1,8 @@
 //! The suite on a MariaDB server that this test starts, and what is particular to it.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+#[path = "support/certificates.rs"]
+mod certificates;
 #[path = "support/mariadb.rs"]
 mod mariadb;
 #[path = "support/server.rs"]
@@ -9,6 +11,9 @@ mod server;
 use std::time::Duration;
 
 use mariadb::MariaDb;
+use quay_storage::{ConnectOptions, Tls, TlsMode};
+use server::Server as _;
+use tempfile::TempDir;
 
 /// What is left of Quay's schema when most of it is left out.
 const QUAY: &str = "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL); \
@@ -37,4 +42,31 @@ async fn connections_are_made_when_they_can_be() {
 #[tokio::test(flavor = "multi_thread")]
 async fn quays_database_is_left_alone() {
     server::quays_database_is_left_alone(&MariaDb::started(), QUAY).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_are_checked() {
+    let directory = TempDir::new().unwrap();
+    certificates::make(directory.path());
+    let at = directory.path().display().to_string();
+    let options = [
+        format!("--ssl-ca={at}/ca.pem"),
+        format!("--ssl-cert={at}/server.pem"),
+        format!("--ssl-key={at}/server.key"),
+        "--require-secure-transport=ON".to_owned(),
+    ];
+    let server = MariaDb::started_with(&options);
+    server::certificates_are_checked(&server, directory.path()).await;
+    let by_name = server.fresh_database().replace("127.0.0.1", "localhost");
+    server.execute(
+        "mysql",
+        "CREATE USER shown@localhost REQUIRE X509; GRANT ALL ON *.* TO shown@localhost",
+    );
+    let uri = by_name.replace("root@", "shown@");
+    let tls = Tls::new(TlsMode::VerifyFull).with_authorities(directory.path().join("ca.pem"));
+    let anonymous = ConnectOptions::default().with_tls(tls.clone());
+    server.connect(&uri, &anonymous).await.unwrap_err();
+    let at = |name: &str| directory.path().join(name);
+    let shown = ConnectOptions::default().with_tls(tls.with_client(at("client.pem"), at("client.key")));
+    server.connect(&uri, &shown).await.unwrap();
 }

@@ -1,6 +1,8 @@
 //! The suite on a PostgreSQL server that this test starts, and what is particular to it.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+#[path = "support/certificates.rs"]
+mod certificates;
 #[path = "support/postgres.rs"]
 mod postgres;
 #[path = "support/server.rs"]
@@ -9,6 +11,7 @@ mod server;
 use std::time::Duration;
 
 use postgres::Postgres;
+use server::Server as _;
 
 /// What is left of Quay's schema when most of it is left out.
 const QUAY: &str = "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL); \
@@ -37,4 +40,25 @@ async fn connections_are_made_when_they_can_be() {
 #[tokio::test(flavor = "multi_thread")]
 async fn quays_database_is_left_alone() {
     server::quays_database_is_left_alone(&Postgres::started(), QUAY).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_are_checked() {
+    let server = Postgres::started();
+    server.stop();
+    let data = server.data();
+    certificates::make(&data);
+    std::fs::write(
+        data.join("pg_hba.conf"),
+        "hostssl all all 127.0.0.1/32 trust\nhostssl all all ::1/128 trust\n",
+    )
+    .unwrap();
+    let settings = format!(
+        "ssl = on\nssl_ca_file = '{0}/ca.pem'\nssl_cert_file = '{0}/server.pem'\nssl_key_file = '{0}/server.key'\n",
+        data.display()
+    );
+    std::fs::write(data.join("postgresql.auto.conf"), settings).unwrap();
+    server.own();
+    server.start();
+    server::certificates_are_checked(&server, &data).await;
 }

@@ -10,7 +10,7 @@ use super::record::{Account, AccountKind, Application, AuthorizationCode, OAuthT
 use super::role::{Scope, ScopeSet};
 use super::store::{AccountKey, OAuthTokenFilter, OAuthTokenKey};
 use crate::caller::Caller;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::metadata::PageRequest;
 
 /// How long a token lives that a user hands to an application: ten years (data-model, section 5).
@@ -174,7 +174,7 @@ impl Accounts {
     /// The applications of an organization.
     ///
     /// # Errors
-    /// [`Forbidden`](ErrorKind::Forbidden) unless the caller administers it.
+    /// [`Forbidden`](crate::ErrorKind::Forbidden) unless the caller administers it.
     pub async fn applications(
         &self,
         caller: &Caller,
@@ -191,7 +191,7 @@ impl Accounts {
     /// One application.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound).
+    /// [`NotFound`](crate::ErrorKind::NotFound).
     pub async fn application(
         &self,
         caller: &Caller,
@@ -205,7 +205,7 @@ impl Accounts {
     /// An application and its organization, as anybody may see them.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound).
+    /// [`NotFound`](crate::ErrorKind::NotFound).
     pub async fn application_information(&self, client_id: &str) -> Result<(Application, Account), Error> {
         let mut reader = self.reader();
         let application = reader.application(client_id).await?.ok_or_else(not_found)?;
@@ -238,7 +238,7 @@ impl Accounts {
     /// Registers an application.
     ///
     /// # Errors
-    /// [`Forbidden`](ErrorKind::Forbidden) unless the caller administers the organization.
+    /// [`Forbidden`](crate::ErrorKind::Forbidden) unless the caller administers the organization.
     pub async fn create_application(
         &self,
         caller: &Caller,
@@ -268,7 +268,7 @@ impl Accounts {
     /// Changes an application.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound).
+    /// [`NotFound`](crate::ErrorKind::NotFound).
     pub async fn change_application(
         &self,
         caller: &Caller,
@@ -299,7 +299,7 @@ impl Accounts {
     /// Removes an application with its tokens.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound).
+    /// [`NotFound`](crate::ErrorKind::NotFound).
     pub async fn delete_application(
         &self,
         caller: &Caller,
@@ -342,7 +342,7 @@ impl Accounts {
     /// Gives an application another secret.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound).
+    /// [`NotFound`](crate::ErrorKind::NotFound).
     pub async fn reset_application_secret(
         &self,
         caller: &Caller,
@@ -426,7 +426,7 @@ impl Accounts {
     /// A page of an application's tokens, by id.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound).
+    /// [`NotFound`](crate::ErrorKind::NotFound).
     pub async fn application_tokens(
         &self,
         caller: &Caller,
@@ -454,8 +454,8 @@ impl Accounts {
     /// Makes a token for an application, acting for the caller.
     ///
     /// # Errors
-    /// [`Forbidden`](ErrorKind::Forbidden) for scopes that the caller does not hold,
-    /// [`InvalidRequest`](ErrorKind::InvalidRequest) for ones that are unknown.
+    /// [`Forbidden`](crate::ErrorKind::Forbidden) for scopes that the caller does not hold,
+    /// [`InvalidRequest`](crate::ErrorKind::InvalidRequest) for ones that are unknown.
     pub async fn create_application_token(
         &self,
         caller: &Caller,
@@ -510,7 +510,7 @@ impl Accounts {
     /// Removes one of an application's tokens.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound).
+    /// [`NotFound`](crate::ErrorKind::NotFound).
     pub async fn delete_application_token(
         &self,
         caller: &Caller,
@@ -577,7 +577,7 @@ impl Accounts {
     /// One of the tokens that act for the signed-in user.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound).
+    /// [`NotFound`](crate::ErrorKind::NotFound).
     pub async fn authorization(
         &self,
         caller: &Caller,
@@ -600,7 +600,7 @@ impl Accounts {
     /// Ends one of the tokens that act for the signed-in user.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound).
+    /// [`NotFound`](crate::ErrorKind::NotFound).
     pub async fn delete_authorization(&self, caller: &Caller, uuid: &str) -> Result<(), Error> {
         let (token, application, _) = self.authorization(caller, uuid).await?;
         let metadata = json!({

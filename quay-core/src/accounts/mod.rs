@@ -50,7 +50,7 @@ pub use record::{
 pub use rights::{Reach, Standing};
 pub use role::{RepositoryRole, Scope, ScopeSet, TeamRole, UserRole};
 pub use store::{
-    AccountFilter, AccountKey, AccountReader, AccountReads, AccountStore, AccountUnit, AccountWriter,
-    AccountWrites, AppTokenKey, CredentialReader, CredentialWriter, GrantReader, GrantWriter, NoticeReader,
-    NoticeWriter, OAuthTokenFilter, OAuthTokenKey, TeamKey, TeamReader, TeamWriter,
+    AccountCursor, AccountFilter, AccountKey, AccountReader, AccountReads, AccountStore, AccountUnit,
+    AccountWriter, AccountWrites, AppTokenKey, CredentialReader, CredentialWriter, GrantReader, GrantWriter,
+    NoticeReader, NoticeWriter, OAuthTokenFilter, OAuthTokenKey, TeamKey, TeamReader, TeamWriter,
 };

@@ -7,7 +7,7 @@ use super::log::LogKind;
 use super::record::{Account, AccountKind, Grantee, Team, TeamSummary};
 use super::rights::{Reach, Standing};
 use super::role::TeamRole;
-use super::store::{AccountFilter, AccountKey};
+use super::store::{AccountCursor, AccountFilter, AccountKey};
 use super::users::{forget, insert, is_only_admin, owners, save};
 use crate::caller::Caller;
 use crate::error::Error;
@@ -245,7 +245,7 @@ impl Accounts {
         &self,
         caller: &Caller,
         name: &str,
-        page: &PageRequest<String>,
+        page: &PageRequest<AccountCursor>,
     ) -> Result<Vec<Member>, Error> {
         let (_, organization) = self.organization(caller, name, Need::Admin).await?;
         let filter = AccountFilter::MembersOf(organization.id);
@@ -348,7 +348,7 @@ impl Accounts {
         &self,
         caller: &Caller,
         name: &str,
-        page: &PageRequest<String>,
+        page: &PageRequest<AccountCursor>,
     ) -> Result<Vec<Member>, Error> {
         let (_, organization) = self.organization(caller, name, Need::Admin).await?;
         let filter = AccountFilter::CollaboratorsOf {

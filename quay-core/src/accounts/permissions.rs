@@ -89,7 +89,7 @@ impl Accounts {
         &self,
         caller: &Caller,
         name: &RepositoryName,
-        page: &PageRequest<String>,
+        page: &PageRequest<i64>,
     ) -> Result<Vec<UserPermission>, Error> {
         let (_, record) = self.repository_admin(caller, name).await?;
         let namespace = self.namespace(name).await?;
@@ -108,7 +108,7 @@ impl Accounts {
         &self,
         caller: &Caller,
         name: &RepositoryName,
-        page: &PageRequest<String>,
+        page: &PageRequest<i64>,
     ) -> Result<Vec<(Team, RepositoryRole)>, Error> {
         let (_, record) = self.repository_admin(caller, name).await?;
         Ok(self.reader().team_grants(record.id, page).await?)

@@ -7,7 +7,7 @@ use super::log::LogKind;
 use super::name::{is_account_name, robot_name};
 use super::record::{Account, AccountKind, Grant, Grantee, Team};
 use super::role::TeamRole;
-use super::store::{AccountFilter, AccountKey};
+use super::store::{AccountCursor, AccountFilter, AccountKey};
 use crate::caller::Caller;
 use crate::error::{Error, ErrorKind};
 use crate::metadata::PageRequest;
@@ -95,7 +95,7 @@ impl Accounts {
         caller: &Caller,
         owner: RobotOwner<'_>,
         detail: RobotDetail,
-        page: &PageRequest<String>,
+        page: &PageRequest<AccountCursor>,
     ) -> Result<Vec<Robot>, Error> {
         let account = self.robot_owner(caller, owner, Need::Member).await?;
         let may_change = match owner {
@@ -288,7 +288,7 @@ impl Accounts {
         caller: &Caller,
         owner: RobotOwner<'_>,
         short: &str,
-        page: &PageRequest<String>,
+        page: &PageRequest<i64>,
     ) -> Result<Vec<Grant>, Error> {
         if matches!(owner, RobotOwner::Organization(_)) {
             // A token needs both scopes (`quay-api.json`, getOrgRobotPermissions).

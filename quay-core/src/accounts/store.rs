@@ -72,7 +72,27 @@ pub enum AccountFilter<'a> {
     },
 }
 
-/// Accounts, read. Lists are in byte order of the names.
+/// The last account of a page: lists by name go on behind the name, others behind the id.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[expect(clippy::exhaustive_structs, reason = "the keys that lists are ordered by")]
+pub struct AccountCursor {
+    /// Its id.
+    pub id: AccountId,
+    /// Its name.
+    pub name: String,
+}
+
+impl From<&Account> for AccountCursor {
+    fn from(account: &Account) -> Self {
+        Self {
+            id: account.id,
+            name: account.name.clone(),
+        }
+    }
+}
+
+/// Accounts, read. Lists of users, organizations and robots are in byte order of the names, others in the
+/// order of the ids.
 ///
 /// # Errors
 /// Every method: the store's. The same holds for the other traits of this module.
@@ -81,11 +101,11 @@ pub trait AccountReader: Send {
     /// An account by one of its keys. Deleted ones are not found.
     async fn account(&mut self, key: AccountKey<'_>) -> Result<Option<Account>, StoreError>;
 
-    /// A page of accounts by name. Cost follows the page.
+    /// A page of accounts. Cost follows the page.
     async fn accounts(
         &mut self,
         filter: AccountFilter<'_>,
-        page: &PageRequest<String>,
+        page: &PageRequest<AccountCursor>,
     ) -> Result<Vec<Account>, StoreError>;
 
     /// Whether there is any user or organization.
@@ -152,26 +172,26 @@ pub trait GrantReader: Send {
         grantee: Grantee,
     ) -> Result<Option<RepositoryRole>, StoreError>;
 
-    /// A page of the accounts with a role in a repository, by name.
+    /// A page of the accounts with a role in a repository, by id.
     async fn account_grants(
         &mut self,
         repository: RepositoryId,
-        page: &PageRequest<String>,
+        page: &PageRequest<i64>,
     ) -> Result<Vec<(Account, RepositoryRole)>, StoreError>;
 
-    /// A page of the teams with a role in a repository, by name.
+    /// A page of the teams with a role in a repository, by id.
     async fn team_grants(
         &mut self,
         repository: RepositoryId,
-        page: &PageRequest<String>,
+        page: &PageRequest<i64>,
     ) -> Result<Vec<(Team, RepositoryRole)>, StoreError>;
 
-    /// A page of the repositories of a namespace in which somebody has a role of their own, by path.
+    /// A page of the repositories of a namespace in which somebody has a role of their own, by id.
     async fn grants_of(
         &mut self,
         grantee: Grantee,
         namespace: &str,
-        page: &PageRequest<String>,
+        page: &PageRequest<RepositoryId>,
     ) -> Result<Vec<Grant>, StoreError>;
 
     /// A page of the repositories that somebody may see, by path: with a role of their own or of a team,
@@ -327,9 +347,15 @@ pub trait AccountWriter: Send {
     /// at once.
     async fn delete_account(&mut self, account: &Account, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Moves all repositories and robots of a namespace to another name. The account itself is saved by
-    /// the caller. Cost follows the namespace.
-    async fn rename_namespace(&mut self, account: AccountId, from: &str, to: &str) -> Result<(), StoreError>;
+    /// Moves all repositories and robots of a namespace to another name. `false`, with nothing moved, when
+    /// a name would be longer than 255 bytes. The account itself is saved by the caller. Cost follows the
+    /// namespace.
+    async fn rename_namespace(
+        &mut self,
+        account: AccountId,
+        from: &str,
+        to: &str,
+    ) -> Result<bool, StoreError>;
 
     /// Notes that an account was used.
     async fn touch_account(&mut self, account: AccountId, now: Timestamp) -> Result<(), StoreError>;

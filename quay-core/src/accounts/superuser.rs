@@ -7,7 +7,7 @@ use super::log::LogKind;
 use super::name::check_password;
 use super::organizations::as_invalid;
 use super::record::{Account, AccountKind, AppToken, Message};
-use super::store::{AccountFilter, AccountKey, TeamKey};
+use super::store::{AccountCursor, AccountFilter, AccountKey, TeamKey};
 use super::users::{Force, convert, insert, owners, rename, save};
 use crate::caller::Caller;
 use crate::error::Error;
@@ -43,7 +43,7 @@ impl Accounts {
         &self,
         caller: &Caller,
         disabled: bool,
-        page: &PageRequest<String>,
+        page: &PageRequest<AccountCursor>,
     ) -> Result<Vec<Account>, Error> {
         self.fresh_superuser(caller).await?;
         Ok(self
@@ -59,7 +59,7 @@ impl Accounts {
     pub async fn all_organizations(
         &self,
         caller: &Caller,
-        page: &PageRequest<String>,
+        page: &PageRequest<AccountCursor>,
     ) -> Result<Vec<Account>, Error> {
         self.fresh_superuser(caller).await?;
         Ok(self.reader().accounts(AccountFilter::Organizations, page).await?)

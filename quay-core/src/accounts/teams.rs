@@ -9,7 +9,7 @@ use super::organizations::as_invalid;
 use super::ports::Mail;
 use super::record::{Account, AccountKind, Grant, Grantee, Notice, Team, TeamInvite};
 use super::role::TeamRole;
-use super::store::{AccountFilter, AccountKey, AccountWrites, TeamKey};
+use super::store::{AccountCursor, AccountFilter, AccountKey, AccountWrites, TeamKey};
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::metadata::PageRequest;
@@ -213,7 +213,7 @@ impl Accounts {
         organization: &str,
         name: &str,
         pending: bool,
-        page: &PageRequest<String>,
+        page: &PageRequest<AccountCursor>,
     ) -> Result<TeamMembers, Error> {
         let actor = self.actor(caller).await?;
         let standing = self.standing(&actor, organization, None).await?;
@@ -629,7 +629,7 @@ impl Accounts {
         Ok((organization, team))
     }
 
-    /// A page of the repositories in which a team has a role, by path.
+    /// A page of the repositories in which a team has a role, by id.
     ///
     /// # Errors
     /// [`Forbidden`](crate::ErrorKind::Forbidden) unless the caller administers the organization.
@@ -638,7 +638,7 @@ impl Accounts {
         caller: &Caller,
         organization: &str,
         name: &str,
-        page: &PageRequest<String>,
+        page: &PageRequest<i64>,
     ) -> Result<Vec<Grant>, Error> {
         let (_, organization) = self.organization(caller, organization, Need::Admin).await?;
         let team = self.team(&organization, name).await?;

@@ -949,7 +949,11 @@ pub(super) async fn rename(
     if !unit.save_account(account).await? {
         return Err(taken());
     }
-    unit.rename_namespace(account.id, &from, to).await?;
+    if !unit.rename_namespace(account.id, &from, to).await? {
+        return Err(rejected(
+            "The new name makes the name of a repository or robot longer than 255 characters",
+        ));
+    }
     for name in [from.as_str(), to] {
         unit.change(&Subject::Account(name).key(), now).await?;
         unit.change(&Subject::Namespace(name).key(), now).await?;

@@ -11,6 +11,7 @@ use super::record::{
     BlobRecord, NewManifest, NewUpload, OutboxRow, Placement, RepositoryId, RepositoryRecord, StoredManifest,
     TagRecord, UploadRecord, Visibility,
 };
+use crate::accounts::ActionLog;
 use crate::blob_store::UploadState;
 use crate::digest::Digest;
 use crate::error::StoreError;
@@ -36,6 +37,11 @@ pub trait UnitOfWork: Debug + Send {
     fn uploads(&mut self) -> &mut dyn UploadStore;
     /// Side effects to be delivered.
     fn outbox(&mut self) -> &mut dyn Outbox;
+
+    /// The action log, where the store keeps one.
+    fn action_log(&mut self) -> Option<&mut dyn ActionLog> {
+        None
+    }
 
     /// Makes the changes visible and durable, all of them.
     ///

@@ -25,12 +25,15 @@ pub(super) struct Touched {
     pub(super) contents: HashSet<RepositoryId>,
     /// Repositories that were made or changed themselves.
     pub(super) records: Vec<RepositoryName>,
+    /// More than can be named: everything is forgotten.
+    pub(super) everything: bool,
 }
 
 impl Touched {
     pub(super) fn merge(&mut self, other: Self) {
         self.contents.extend(other.contents);
         self.records.extend(other.records);
+        self.everything |= other.everything;
     }
 }
 
@@ -222,6 +225,11 @@ impl Cache {
                 generation.fetch_add(1, Ordering::AcqRel);
             }
         };
+        if touched.everything {
+            for generation in self.records.iter().chain(&self.contents) {
+                advance(Some(generation));
+            }
+        }
         for name in &touched.records {
             advance(self.generation(&self.records, name));
         }

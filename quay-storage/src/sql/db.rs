@@ -222,8 +222,6 @@ fn mysql_kind(number: u16, message: &str) -> StoreErrorKind {
         // Too many connections, of all or of this user; shutting down; not up yet; read only while
         // another takes over; killed.
         1040 | 1203 | 1226 | 1053 | 1077 | 1290 | 1317 | 1836 | 1927 | 3169 => StoreErrorKind::Unavailable,
-        // What a client would say of a lost connection (CR_SERVER_GONE_ERROR, CR_SERVER_LOST).
-        2006 | 2013 => StoreErrorKind::Unavailable,
         _ => StoreErrorKind::Other,
     }
 }

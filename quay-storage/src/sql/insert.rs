@@ -37,7 +37,6 @@ impl Unit {
     ///
     /// # Errors
     /// `Conflict` when another unique key is taken.
-    #[expect(dead_code, reason = "no table without an id asks yet")]
     pub(super) async fn insert_new(
         &mut self,
         table: &str,

@@ -8,11 +8,18 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 /// The migrations of a dialect, by the name of its folder.
 macro_rules! migrations {
     ($dialect:literal) => {
-        [(
-            1,
-            "registry",
-            include_str!(concat!("../../migrations/", $dialect, "/0001_registry.sql")),
-        )]
+        [
+            (
+                1,
+                "registry",
+                include_str!(concat!("../../migrations/", $dialect, "/0001_registry.sql")),
+            ),
+            (
+                2,
+                "accounts",
+                include_str!(concat!("../../migrations/", $dialect, "/0002_accounts.sql")),
+            ),
+        ]
     };
 }
 

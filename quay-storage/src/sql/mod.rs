@@ -1,5 +1,6 @@
 //! Metadata in a SQL database: one set of queries, printed the same for every dialect.
 
+mod accounts;
 mod blobs;
 #[cfg_attr(
     not(feature = "sqlite"),
@@ -46,6 +47,7 @@ pub use connect::{ClientCertificate, ConnectOptions, Reuse, Tls, TlsMode};
 use db::{Row, Value};
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 use server::Server;
+use unit::Unit;
 
 /// Metadata in SQLite, PostgreSQL, MySQL or MariaDB.
 #[derive(Debug, Clone)]
@@ -117,6 +119,18 @@ impl SqlMetadata {
             database: Database::MySql(server),
             cache: None,
         })))
+    }
+
+    /// Begins a unit of work.
+    async fn unit(&self) -> Result<Unit, StoreError> {
+        Ok(match &self.0.database {
+            #[cfg(feature = "sqlite")]
+            Database::Sqlite(sqlite) => Unit::Sqlite(sqlite.begin().await?),
+            #[cfg(feature = "postgres")]
+            Database::Postgres(server) => Unit::Postgres(server.begin().await?),
+            #[cfg(feature = "mysql")]
+            Database::MySql(server) => Unit::MySql(server.begin().await?),
+        })
     }
 
     async fn rows(
@@ -228,14 +242,9 @@ impl MetadataStore for SqlMetadata {
     }
 
     async fn begin(&self) -> Result<Box<dyn UnitOfWork>, StoreError> {
-        let unit = match &self.0.database {
-            #[cfg(feature = "sqlite")]
-            Database::Sqlite(sqlite) => unit::Unit::Sqlite(sqlite.begin().await?),
-            #[cfg(feature = "postgres")]
-            Database::Postgres(server) => unit::Unit::Postgres(server.begin().await?),
-            #[cfg(feature = "mysql")]
-            Database::MySql(server) => unit::Unit::MySql(server.begin().await?),
-        };
-        Ok(Box::new(unit))
+        Ok(Box::new(self.unit().await?))
     }
 }
+
+#[cfg(test)]
+mod tests;

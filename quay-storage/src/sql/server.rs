@@ -17,7 +17,7 @@ use super::connect::{ConnectOptions, Reuse};
 use super::db::{Row, Value, failed};
 
 /// Connections idle for longer than this are tried before they are used: firewalls forget them.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 /// Pause between attempts at the first connection.
 const PAUSE: Duration = Duration::from_millis(250);
 

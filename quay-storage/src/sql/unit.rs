@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use async_trait::async_trait;
+use quay_core::accounts::ActionLog;
 use quay_core::metadata::{
     BlobIndex, ManifestStore, Outbox, RepositoryId, RepositoryStore, TagStore, UnitOfWork, UploadStore,
 };
@@ -108,6 +109,18 @@ impl Unit {
         }
     }
 
+    /// Notes that many repositories change at once.
+    pub(super) fn touch_everything(&mut self) {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(unit) => unit.touched.everything = true,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => {}
+            #[cfg(feature = "mysql")]
+            Self::MySql(_) => {}
+        }
+    }
+
     /// Notes that a repository itself changes, or comes into being.
     #[cfg_attr(
         not(feature = "sqlite"),
@@ -149,6 +162,10 @@ impl UnitOfWork for Unit {
 
     fn outbox(&mut self) -> &mut dyn Outbox {
         self
+    }
+
+    fn action_log(&mut self) -> Option<&mut dyn ActionLog> {
+        Some(self)
     }
 
     async fn abandon(self: Box<Self>) -> Result<(), StoreError> {

@@ -11,11 +11,11 @@ use quay_core::StoreError;
 use quay_storage::{ConnectOptions, SqlMetadata};
 use tempfile::TempDir;
 
-use crate::server::{Server, free_port, succeed};
+use super::server::{Server, free_port, succeed};
 
 pub(crate) struct MariaDb {
-    pub(crate) directory: TempDir,
-    pub(crate) port: u16,
+    directory: TempDir,
+    port: u16,
     databases: AtomicUsize,
     options: Vec<String>,
     process: Mutex<Option<Child>>,
@@ -23,13 +23,13 @@ pub(crate) struct MariaDb {
 
 impl MariaDb {
     pub(crate) fn started() -> Self {
-        Self::started_with(TempDir::new().unwrap(), &[])
+        Self::started_with(&[])
     }
 
-    /// In this directory, with more of the server's options.
-    pub(crate) fn started_with(directory: TempDir, options: &[String]) -> Self {
+    /// With more of the server's options.
+    pub(crate) fn started_with(options: &[String]) -> Self {
         let server = Self {
-            directory,
+            directory: TempDir::new().unwrap(),
             port: free_port(),
             databases: AtomicUsize::new(0),
             options: options.to_vec(),

@@ -9,23 +9,17 @@ use quay_core::StoreError;
 use quay_storage::{ConnectOptions, SqlMetadata};
 use tempfile::TempDir;
 
-use crate::server::{Server, free_port, succeed};
+use super::server::{Server, free_port, succeed};
 
 pub(crate) struct Postgres {
-    pub(crate) directory: TempDir,
+    directory: TempDir,
     binaries: PathBuf,
-    pub(crate) port: u16,
+    port: u16,
     databases: AtomicUsize,
-    options: String,
 }
 
 impl Postgres {
     pub(crate) fn started() -> Self {
-        Self::started_with("")
-    }
-
-    /// With more of the server's options; `{}` in them stands for the directory of its data.
-    pub(crate) fn started_with(options: &str) -> Self {
         let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
             .expect("PostgreSQL is installed")
             .map(|entry| entry.unwrap().path().join("bin"))
@@ -36,19 +30,26 @@ impl Postgres {
             binaries: versions.pop().expect("PostgreSQL is installed"),
             port: free_port(),
             databases: AtomicUsize::new(0),
-            options: options.to_owned(),
         };
-        // The server refuses to run as root.
-        succeed(Command::new("chown").arg("postgres").arg(server.directory.path()));
-        let data = server.data();
+        server.own();
+        let data = server.data().display().to_string();
         server.run("initdb", &["-A", "trust", "-U", "quay", "-N", "-D", &data]);
         server.start();
         server
     }
 
-    pub(crate) fn data(&self) -> String {
-        let data = self.directory.path().join("data");
-        data.to_str().unwrap().to_owned()
+    /// Where the server keeps its data and settings.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// Makes everything the server's own, which refuses to run as root.
+    pub(crate) fn own(&self) {
+        succeed(
+            Command::new("chown")
+                .args(["-R", "postgres"])
+                .arg(self.directory.path()),
+        );
     }
 
     fn run(&self, program: &str, arguments: &[&str]) -> Output {
@@ -77,13 +78,13 @@ impl Server for Postgres {
     }
 
     fn stop(&self) {
-        self.run("pg_ctl", &["-D", &self.data(), "-m", "immediate", "stop"]);
+        let data = self.data().display().to_string();
+        self.run("pg_ctl", &["-D", &data, "-m", "immediate", "stop"]);
     }
 
     fn start(&self) {
-        let data = self.data();
-        let more = self.options.replace("{}", &data);
-        let options = format!("-p {} -h 127.0.0.1 -k {data} -c fsync=off {more}", self.port);
+        let data = self.data().display().to_string();
+        let options = format!("-p {} -h localhost -k {data} -c fsync=off", self.port);
         let log = format!("{data}/log");
         self.run(
             "pg_ctl",

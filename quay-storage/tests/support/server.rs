@@ -1,6 +1,7 @@
 //! What tests with a database server of their own share.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use quay_core::metadata::Visibility;
 use quay_core::runtime::Timestamp;
 use quay_core::testing::{Instance, metadata};
 use quay_core::{MetadataStore, RepositoryName, StoreError, StoreErrorKind};
-use quay_storage::{ConnectOptions, SqlMetadata};
+use quay_storage::{ConnectOptions, SqlMetadata, Tls, TlsMode};
 
 /// A server in a directory of its own, ended with the value.
 #[async_trait]
@@ -110,6 +111,7 @@ fn name(number: usize) -> RepositoryName {
 
 /// A server that is gone for `outage` in the middle of load is reported as unavailable, and serves again as
 /// soon as it is back.
+#[expect(clippy::disallowed_methods, reason = "load comes from several tasks")]
 pub(crate) async fn an_outage_is_told_and_survived(server: &dyn Server, outage: Duration) {
     let uri = server.fresh_database();
     let options = ConnectOptions::default()
@@ -192,7 +194,7 @@ pub(crate) async fn the_first_connection_is_tried_for_a_while(server: &dyn Serve
     let error = server.connect(&uri, &options).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");
     assert!(began.elapsed() < Duration::from_secs(3));
-    let patient = options.with_connect_timeout(Duration::from_secs(60));
+    let patient = options.with_connect_timeout(Duration::from_mins(1));
     let (connected, ()) = futures::join!(server.connect(&uri, &patient), async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         server.start();
@@ -222,5 +224,41 @@ pub(crate) async fn migrations_of_two_processes_do_not_meet(server: &dyn Server)
     let opened = futures::future::join_all((0..4).map(|_| server.connect(uri, options))).await;
     for store in opened {
         store.unwrap();
+    }
+}
+
+/// A server whose certificate is not trusted, or is for another name, is refused where that was asked for;
+/// the server's authority and the host's own certificate are taken from files.
+pub(crate) async fn certificates_are_checked(server: &dyn Server, certificates: &Path) {
+    let by_address = server.fresh_database();
+    let by_name = by_address.replace("127.0.0.1", "localhost");
+    let authority = certificates.join("ca.pem");
+    let trusting = |mode| {
+        Tls::new(mode)
+            .with_authorities(&authority)
+            .with_client(certificates.join("client.pem"), certificates.join("client.key"))
+    };
+    for (uri, tls, accepted) in [
+        (&by_name, trusting(TlsMode::VerifyFull), true),
+        (&by_address, trusting(TlsMode::VerifyFull), false),
+        (&by_address, trusting(TlsMode::VerifyAuthority), true),
+        (&by_address, trusting(TlsMode::Required), true),
+        (&by_name, Tls::new(TlsMode::VerifyFull), false),
+        (&by_name, Tls::new(TlsMode::VerifyAuthority), false),
+        (&by_name, Tls::new(TlsMode::Disabled), false),
+        (
+            &by_name,
+            Tls::new(TlsMode::VerifyFull).with_authorities("/nonexistent"),
+            false,
+        ),
+    ] {
+        let began = tokio::time::Instant::now();
+        let options = ConnectOptions::default().with_tls(tls.clone());
+        let outcome = server.connect(uri, &options).await;
+        assert_eq!(outcome.is_ok(), accepted, "{uri} {tls:?}: {outcome:?}");
+        assert!(
+            began.elapsed() < Duration::from_secs(5),
+            "{uri} {tls:?}: tried too long"
+        );
     }
 }
