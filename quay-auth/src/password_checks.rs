@@ -29,6 +29,7 @@ pub struct PasswordChecks {
     hasher: Arc<dyn PasswordHasher>,
     runtime: Runtime,
     permits: Arc<Semaphore>,
+    released: Arc<AtomicUsize>,
     waiting: AtomicUsize,
     max_waiting: usize,
     fingerprint: hmac::Key,
@@ -48,8 +49,23 @@ impl fmt::Debug for PasswordChecks {
 /// Leave to compute one hash.
 pub(crate) struct Permit {
     _guard: SemaphoreGuardArc,
-    /// Whether it took a while to get, so that what was read before may no longer be true.
-    pub(crate) waited: bool,
+    released: Arc<AtomicUsize>,
+    at_grant: usize,
+}
+
+impl Permit {
+    /// Whether other attempts ended between `since`, as [`PasswordChecks::ended`] told it, and the time
+    /// when this permit was given: what was read in between may no longer be true.
+    pub(crate) const fn is_overtaken(&self, since: usize) -> bool {
+        self.at_grant != since
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        // Before the guard goes, so that whoever is let in by it sees this.
+        self.released.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 /// Counts whoever waits, also when they give up.
@@ -71,6 +87,7 @@ impl PasswordChecks {
             hasher,
             runtime,
             permits: Arc::new(Semaphore::new(4)),
+            released: Arc::default(),
             waiting: AtomicUsize::new(0),
             max_waiting: 64,
             fingerprint: hmac::Key::new(hmac::HMAC_SHA256, &secret),
@@ -111,23 +128,27 @@ impl PasswordChecks {
             .is_some_and(|since| since <= now && now < since.plus(REMEMBERED_FOR))
     }
 
+    /// How many attempts have ended.
+    pub(crate) fn ended(&self) -> usize {
+        self.released.load(Ordering::SeqCst)
+    }
+
     /// Waits for leave to compute a hash. `None` when too many wait already.
     pub(crate) async fn permit(&self) -> Option<Permit> {
-        if let Some(guard) = self.permits.try_acquire_arc() {
-            return Some(Permit {
-                _guard: guard,
-                waited: false,
-            });
-        }
-        let ahead = self.waiting.fetch_add(1, Ordering::SeqCst);
-        let _waiting = Waiting(&self.waiting);
-        if ahead >= self.max_waiting {
-            return None;
-        }
-        let guard = self.permits.acquire_arc().await;
+        let guard = if let Some(guard) = self.permits.try_acquire_arc() {
+            guard
+        } else {
+            let ahead = self.waiting.fetch_add(1, Ordering::SeqCst);
+            let _waiting = Waiting(&self.waiting);
+            if ahead >= self.max_waiting {
+                return None;
+            }
+            self.permits.acquire_arc().await
+        };
         Some(Permit {
             _guard: guard,
-            waited: true,
+            released: Arc::clone(&self.released),
+            at_grant: self.ended(),
         })
     }
 
@@ -250,7 +271,8 @@ mod tests {
         let (checks, _, _) = checks();
         let checks = checks.with_limits(1, 1);
         let first = checks.permit().now_or_never().unwrap().unwrap();
-        assert!(!first.waited);
+        let since = checks.ended();
+        assert!(!first.is_overtaken(since));
         let mut second = Box::pin(checks.permit());
         assert!(second.as_mut().now_or_never().is_none());
         assert!(checks.permit().now_or_never().unwrap().is_none());
@@ -259,7 +281,9 @@ mod tests {
         let mut third = Box::pin(checks.permit());
         assert!(third.as_mut().now_or_never().is_none());
         block_on(checks.compare(first, "a", "b")).unwrap();
-        assert!(block_on(third).unwrap().waited);
-        assert!(!checks.permit().now_or_never().unwrap().unwrap().waited);
+        let third = block_on(third).unwrap();
+        assert!(third.is_overtaken(since) && !third.is_overtaken(checks.ended()));
+        drop(third);
+        assert!(checks.permit().now_or_never().unwrap().is_some());
     }
 }
