@@ -19,6 +19,7 @@ mod runtime;
 #[cfg(feature = "server")]
 mod server;
 mod service;
+mod site;
 
 pub use api::{ApiService, ApiSettings, HealthCheck, HealthLevel, WebService};
 pub use body::ResponseBody;
@@ -26,3 +27,4 @@ pub use runtime::{TokioSpawner, tokio_runtime};
 #[cfg(feature = "server")]
 pub use server::{RequestBody, Server, Timeouts};
 pub use service::{ClientAddress, RegistryService, RequestId, Settings};
+pub use site::Site;
