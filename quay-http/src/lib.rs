@@ -22,6 +22,7 @@ mod runtime;
 #[cfg(feature = "server")]
 mod server;
 mod service;
+mod site;
 mod token;
 
 pub use api::{ApiService, ApiSettings, HealthCheck, HealthLevel, WebService};
@@ -31,4 +32,5 @@ pub use runtime::{TokioSpawner, tokio_runtime};
 #[cfg(feature = "server")]
 pub use server::{RequestBody, Server, Timeouts};
 pub use service::{ClientAddress, RegistryService, RequestId, Settings};
+pub use site::Site;
 pub use token::TokenService;

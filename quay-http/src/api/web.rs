@@ -103,7 +103,9 @@ impl WebService {
     }
 
     async fn answer(&self, parts: &Parts, body: ByteStream) -> Answer {
-        let Some(page) = Page::at(parts.uri.path()) else {
+        let path = parts.uri.path();
+        let local = (path == self.state.options.local_oauth_handler).then_some(Page::OAuth(Endpoint::Local));
+        let Some(page) = Page::at(path).or(local) else {
             return no_such_page();
         };
         if let Page::OAuth(endpoint) = page {
