@@ -438,9 +438,10 @@ impl Accounts {
         let application = self.application_of(&organization, client_id).await?;
         let filter = OAuthTokenFilter::Application(application.id);
         let tokens = self.reader().oauth_tokens(filter, page).await?;
-        let makers = tokens
+        let makers: Vec<_> = tokens
             .iter()
-            .map(|(token, _)| token.creator.unwrap_or(token.account));
+            .map(|(token, _)| token.creator.unwrap_or(token.account))
+            .collect();
         let names = self.names(makers).await?;
         Ok(tokens
             .into_iter()
@@ -563,7 +564,10 @@ impl Accounts {
         let actor = self.user_admin(caller).await?;
         let filter = OAuthTokenFilter::Account(actor.account.id);
         let tokens = self.reader().oauth_tokens(filter, page).await?;
-        let owners = tokens.iter().map(|(_, application)| application.organization);
+        let owners: Vec<_> = tokens
+            .iter()
+            .map(|(_, application)| application.organization)
+            .collect();
         let names = self.names(owners).await?;
         Ok(tokens
             .into_iter()
