@@ -210,7 +210,7 @@ impl Registry {
         ))
     }
 
-    async fn append(&self, entries: &[LogEntry]) -> Result<(), Error> {
+    async fn append_entries(&self, entries: &[LogEntry]) -> Result<(), Error> {
         transact!(self, |unit| async {
             match unit.action_log() {
                 Some(log) => Ok(log.append(entries).await?),
@@ -232,7 +232,7 @@ impl Registry {
                 pending.entries.drain(..count).collect()
             };
             let (entries, waiting): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-            let written = self.append(&entries).await;
+            let written = self.append_entries(&entries).await;
             if let Err(error) = &written {
                 tracing::error!(%error, source = ?error.store_error(), lost = entries.len(), "pulls were not logged");
             }
