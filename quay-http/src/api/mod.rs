@@ -33,6 +33,7 @@ mod shape;
 mod state;
 mod web;
 
+pub(crate) use dates::iso8601;
 pub use dispatch::ApiService;
 pub use health::{HealthCheck, HealthLevel};
 pub use state::ApiSettings;
