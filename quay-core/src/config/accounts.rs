@@ -158,7 +158,7 @@ impl Reader<'_> {
         let minutes = |name| {
             let seconds = self.number(name)?.checked_mul(60).filter(|&seconds| seconds > 0);
             // What is added to the time of day must fit there.
-            let seconds = seconds.filter(|&seconds| seconds <= u64::from(u32::MAX));
+            let seconds = seconds.filter(|&seconds| u32::try_from(seconds).is_ok());
             seconds
                 .map(Duration::from_secs)
                 .ok_or_else(|| wrong(name, "must be a number of minutes, 1 at least"))
