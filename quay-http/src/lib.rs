@@ -22,11 +22,8 @@ mod runtime;
 #[cfg(feature = "server")]
 mod server;
 mod service;
-<<<<<<< HEAD
-mod token;
-=======
 mod site;
->>>>>>> host
+mod token;
 
 pub use api::{ApiService, ApiSettings, HealthCheck, HealthLevel, WebService};
 pub use body::ResponseBody;
@@ -35,8 +32,5 @@ pub use runtime::{TokioSpawner, tokio_runtime};
 #[cfg(feature = "server")]
 pub use server::{RequestBody, Server, Timeouts};
 pub use service::{ClientAddress, RegistryService, RequestId, Settings};
-<<<<<<< HEAD
-pub use token::TokenService;
-=======
 pub use site::Site;
->>>>>>> host
+pub use token::TokenService;
