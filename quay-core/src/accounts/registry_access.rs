@@ -53,6 +53,8 @@ pub struct RegistryToken {
     pub issued: Timestamp,
     /// How long it lives.
     pub lifetime: Duration,
+    /// What it grants: repositories as the client wrote them, and the actions in each, perhaps none.
+    pub grants: Vec<(String, Vec<&'static str>)>,
 }
 
 impl std::fmt::Debug for RegistryToken {
@@ -169,6 +171,7 @@ impl Accounts {
             token,
             issued,
             lifetime: TOKEN_LIFETIME,
+            grants,
         })
     }
 

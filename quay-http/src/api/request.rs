@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::StreamExt as _;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use quay_core::blob_store::ByteStream;
-use quay_core::{BodyError, Error, ErrorKind};
+use quay_core::{Error, ErrorKind};
 use serde_json::Value;
 
 use super::operations::Operation;
+use crate::body::collected;
 
 /// No request of the API is larger.
 const LARGEST: u64 = 1 << 20;
@@ -27,8 +28,8 @@ impl RequestContent {
     async fn bytes(&mut self) -> Result<Bytes, Error> {
         let bytes = match self {
             Self::Unread(pieces) => {
-                let late = |_| Error::new(ErrorKind::BodyTimeout, BodyError::TimedOut.to_string());
-                tokio::time::timeout(TIME, read(pieces)).await.map_err(late)??
+                let pieces = std::mem::replace(pieces, futures::stream::empty().boxed());
+                collected(pieces, LARGEST, TIME).await?
             }
             Self::Read(bytes) => return Ok(bytes.clone()),
         };
@@ -96,23 +97,4 @@ fn media_type(headers: &HeaderMap) -> String {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = value.unwrap_or_default().split(';').next().unwrap_or_default();
     essence.trim().to_ascii_lowercase()
-}
-
-async fn read(pieces: &mut ByteStream) -> Result<Bytes, Error> {
-    let mut content = BytesMut::new();
-    while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|error| {
-            let kind = match error {
-                BodyError::TimedOut => ErrorKind::BodyTimeout,
-                _ => ErrorKind::Rejected,
-            };
-            Error::new(kind, error.to_string())
-        })?;
-        content.extend_from_slice(&piece);
-        if content.len() as u64 > LARGEST {
-            let error = BodyError::TooLarge { limit: LARGEST };
-            return Err(Error::new(ErrorKind::TooLarge, error.to_string()));
-        }
-    }
-    Ok(content.freeze())
 }

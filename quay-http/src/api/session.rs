@@ -64,10 +64,6 @@ impl Session {
         }
     }
 
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for handlers that are not written yet")
-    )]
     /// A new session of whoever has just shown their password, or has been vouched for. Nothing of an
     /// earlier session is left in it.
     pub(crate) fn logged_in(account: &Account, runtime: &Runtime) -> Self {
@@ -78,7 +74,6 @@ impl Session {
         }
     }
 
-    #[expect(dead_code, reason = "for handlers that are not written yet")]
     /// Adds what an external login must bring back.
     pub(crate) fn with_oauth_state(mut self, state: Option<String>) -> Self {
         self.oauth_state = state;
