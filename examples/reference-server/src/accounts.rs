@@ -13,8 +13,10 @@ use quay_core::accounts::{
 use quay_core::auth::Authenticator;
 use quay_core::config::Config;
 use quay_http::{
-    ApiService, ApiSettings, RegistryService, Settings, Site, TokioSpawner, WebService, tokio_runtime,
+    ApiService, ApiSettings, KeyService, RegistryService, Settings, Site, TokenService, TokioSpawner,
+    WebService, tokio_runtime,
 };
+use semver::VersionReq;
 
 use crate::compose::Stores;
 use crate::instance_key::{Found, OwnKey};
@@ -88,19 +90,30 @@ pub(crate) async fn site(
 
     let checks = health::checks(&accounts, &tokens, &stores.locations, serve.data.clone());
     let authorizer = Arc::new(AccountAuthorizer::new(accounts.clone(), Arc::clone(&changes)));
-    let registry = compose::registry(config, stores, authorizer, spawner);
+    let registry = compose::registry(config, stores, authorizer, config.registry.action_log, spawner);
     workers::keep_swept(&registry, spawner);
     workers::keep_following(&accounts, &changes, spawner);
     workers::keep_key(own_key, spawner);
     workers::keep_collected(&accounts, spawner);
 
-    let registry = RegistryService::new(registry, Settings::default().with_authenticators(vec![tokens]));
-    let settings = ApiSettings::default()
+    let settings = Settings::default()
+        .with_refused_docker_versions(refused_docker_versions(accounts.options())?)
+        .with_advertise_v2(accounts.options().advertise_v2);
+    let token_settings = settings
+        .clone()
+        .with_authenticators(vec![Arc::clone(&credentials)]);
+    let api_settings = ApiSettings::default()
         .with_authenticators(vec![Arc::new(oauth), credentials])
         .with_nested_names(config.registry.nested_names);
-    let api = ApiService::new(accounts, settings);
+    let api = ApiService::new(accounts.clone(), api_settings);
     let web = WebService::new(&api, checks);
-    Ok(Site::new(registry, api, web))
+    Ok(Site::new(
+        RegistryService::new(registry.clone(), settings.with_authenticators(vec![tokens])),
+        TokenService::new(accounts.clone(), registry, token_settings),
+        api,
+        KeyService::new(accounts),
+        web,
+    ))
 }
 
 /// What accounts are told, with an address that clients can be sent to.
@@ -120,6 +133,13 @@ fn options(config: &Config, address: SocketAddr) -> AccountOptions {
         );
     }
     options.at(config.preferred_url_scheme.as_str(), &hostname)
+}
+
+fn refused_docker_versions(options: &AccountOptions) -> Result<Option<VersionReq>, Unusable> {
+    let refused = options.refused_docker_versions.as_deref().map(VersionReq::parse);
+    refused
+        .transpose()
+        .map_err(|error| Unusable(format!("BLACKLIST_V2_SPEC: {error}")))
 }
 
 /// What seals for clients and what encrypts for the database.

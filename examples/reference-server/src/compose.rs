@@ -6,7 +6,7 @@ use std::sync::Arc;
 use quay_core::Registry;
 use quay_core::auth::Authorizer;
 use quay_core::config::{Config, Database, DatabaseConnection, DatabaseTls, DatabaseTlsMode, StorageEngine};
-use quay_core::registry::Location;
+use quay_core::registry::{ActionLogging, Location};
 use quay_http::{TokioSpawner, tokio_runtime};
 use quay_storage::{ConnectOptions, LocalBlobs, Reuse, SqlMetadata, Tls, TlsMode};
 
@@ -40,14 +40,17 @@ pub(crate) fn registry(
     config: &Config,
     stores: Stores,
     authorizer: Arc<dyn Authorizer>,
+    action_log: ActionLogging,
     spawner: &TokioSpawner,
 ) -> Registry {
+    let mut options = config.registry.clone();
+    options.action_log = action_log;
     Registry::with_options(
         stores.metadata,
         stores.locations,
         authorizer,
         tokio_runtime(spawner.clone()),
-        config.registry.clone(),
+        options,
     )
 }
 

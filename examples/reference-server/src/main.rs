@@ -20,6 +20,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use quay_auth::AnonymousAllowed;
 use quay_core::auth::AllowAll;
+use quay_core::registry::ActionLogging;
 use quay_core::{StoreError, StoreErrorKind};
 use quay_http::{RegistryService, Server, Settings, TokioSpawner};
 use tokio::signal::unix::{SignalKind, signal};
@@ -165,7 +166,7 @@ async fn run(serve: &Serve) -> Result<(), Failure> {
         TcpListener::bind(serve.listen).map_err(|error| format!("listen on {}: {error}", serve.listen))?;
     let address = listener.local_addr()?;
     if serve.open {
-        let registry = compose::registry(&config, stores, Arc::new(AllowAll), &spawner);
+        let registry = compose::registry(&config, stores, Arc::new(AllowAll), ActionLogging::Off, &spawner);
         workers::keep_swept(&registry, &spawner);
         let settings = Settings::default().with_authenticators(vec![Arc::new(AnonymousAllowed)]);
         announce(address)?;
