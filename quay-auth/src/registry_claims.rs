@@ -114,8 +114,7 @@ pub fn subject_of(identity: &Identity) -> Option<String> {
 /// account: its uuid stands in where the identity names no credential.
 ///
 /// Beside what Quay writes, `scope` holds how far an OAuth token reaches, and `credential` which secret of a
-/// robot's it was. A repository's token is named by
-/// its public half, never by its code.
+/// robot's it was. A repository's token is named by its public half, never by its code.
 #[must_use]
 pub fn context_of(identity: &Identity, account: Option<&Account>) -> Value {
     let (credential, access) = credential_of(identity);

@@ -11,17 +11,22 @@ use tower_service::Service;
 
 use crate::api::{ApiService, WebService};
 use crate::body::ResponseBody;
+use crate::keys::KeyService;
 use crate::service::RegistryService;
+use crate::token::TokenService;
 
-/// Sends each request to the service that its path belongs to: the registry protocol below `/v2`, the REST
-/// API below `/api`, and all else to the pages around them, which also say what there is not.
+/// Sends each request to the service that its path belongs to: the registry protocol below `/v2` with its
+/// tokens at `/v2/auth`, the REST API below `/api`, the key server below `/keys`, and all else to the pages
+/// around them, which also say what there is not.
 ///
 /// Cheap to clone. Answers every request with a response; it has no errors of its own. Needs a tokio
 /// runtime with its timer.
 #[derive(Debug, Clone)]
 pub struct Site {
     registry: RegistryService,
+    tokens: TokenService,
     api: ApiService,
+    keys: KeyService,
     web: WebService,
 }
 
@@ -29,7 +34,9 @@ pub struct Site {
 #[derive(Debug, PartialEq, Eq)]
 enum Part {
     Registry,
+    Tokens,
     Api,
+    Keys,
     Web,
 }
 
@@ -37,8 +44,10 @@ impl Part {
     fn of(path: &str) -> Self {
         match path {
             "/v2" => Self::Registry,
+            "/v2/auth" => Self::Tokens,
             _ if path.starts_with("/v2/") => Self::Registry,
             _ if ApiService::serves(path) => Self::Api,
+            _ if path.starts_with("/keys/") => Self::Keys,
             _ => Self::Web,
         }
     }
@@ -47,8 +56,20 @@ impl Part {
 impl Site {
     /// A site of these services.
     #[must_use]
-    pub const fn new(registry: RegistryService, api: ApiService, web: WebService) -> Self {
-        Self { registry, api, web }
+    pub const fn new(
+        registry: RegistryService,
+        tokens: TokenService,
+        api: ApiService,
+        keys: KeyService,
+        web: WebService,
+    ) -> Self {
+        Self {
+            registry,
+            tokens,
+            api,
+            keys,
+            web,
+        }
     }
 }
 
@@ -68,7 +89,9 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         match Part::of(request.uri().path()) {
             Part::Registry => self.registry.call(request),
+            Part::Tokens => self.tokens.call(request),
             Part::Api => self.api.call(request),
+            Part::Keys => self.keys.call(request),
             Part::Web => self.web.call(request),
         }
     }
@@ -83,6 +106,10 @@ mod tests {
         for (path, part) in [
             ("/v2", Part::Registry),
             ("/v2/", Part::Registry),
+            ("/v2/auth", Part::Tokens),
+            ("/v2/auth/app/manifests/latest", Part::Registry),
+            ("/keys/services/quay/keys", Part::Keys),
+            ("/keys", Part::Web),
             ("/v2/org/app/manifests/latest", Part::Registry),
             ("/v2x", Part::Web),
             ("/api/v1/user/", Part::Api),

@@ -1,4 +1,4 @@
-//! The suite on a MariaDB server that this test starts, and what is particular to it.
+//! The suites on a MariaDB server that this test starts, and what is particular to it.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 #[path = "support/certificates.rs"]
@@ -24,6 +24,11 @@ const QUAY: &str = "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NU
 #[tokio::test(flavor = "multi_thread")]
 async fn the_suite_passes() {
     server::the_suite_passes(MariaDb::started()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_suite_of_accounts_passes() {
+    server::the_suite_of_accounts_passes(MariaDb::started()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! The suite on a PostgreSQL server that this test starts, and what is particular to it.
+//! The suites on a PostgreSQL server that this test starts, and what is particular to it.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 #[path = "support/certificates.rs"]
@@ -22,6 +22,11 @@ const QUAY: &str = "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NU
 #[tokio::test(flavor = "multi_thread")]
 async fn the_suite_passes() {
     server::the_suite_passes(Postgres::started()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_suite_of_accounts_passes() {
+    server::the_suite_of_accounts_passes(Postgres::started()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

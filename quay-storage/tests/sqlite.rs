@@ -1,4 +1,4 @@
-//! The suite on SQLite, and what is particular to it.
+//! The suites on SQLite, and what is particular to it.
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
 mod support;
@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::FutureExt;
+use quay_core::accounts::AccountStore;
 use quay_core::metadata::Visibility;
 use quay_core::runtime::Timestamp;
-use quay_core::testing::{Instance, metadata};
+use quay_core::testing::{Instance, accounts, metadata};
 use quay_core::{MetadataStore, RepositoryName, StoreErrorKind};
 use quay_storage::SqlMetadata;
 use support::TestSpawner;
@@ -54,6 +55,30 @@ impl Instance<dyn MetadataStore> for InFile {
 async fn the_suite_passes() {
     let report = metadata::run(&|| {
         async { Box::new(InFile::new().await) as Box<dyn Instance<dyn MetadataStore>> }.boxed()
+    })
+    .await;
+    report.assert_passed();
+    assert_eq!(report.not_applicable, []);
+}
+
+struct Accounts(InFile);
+
+#[async_trait]
+impl Instance<dyn AccountStore> for Accounts {
+    fn store(&self) -> Arc<dyn AccountStore> {
+        self.0.store.clone().unwrap()
+    }
+
+    async fn reopen(&mut self) -> Option<Arc<dyn AccountStore>> {
+        self.0.reopen().await;
+        Some(self.store())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_suite_of_accounts_passes() {
+    let report = accounts::run(&|| {
+        async { Box::new(Accounts(InFile::new().await)) as Box<dyn Instance<dyn AccountStore>> }.boxed()
     })
     .await;
     report.assert_passed();

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quay_auth::{AccessEntry, InstanceKey, RegistryTokenOptions, RegistryTokens, claims};
+use quay_auth::{InstanceKey, RegistryTokenOptions, RegistryTokens};
 use quay_core::accounts::{
     AccessToken, Account, AccountKind, AppToken, AppTokenKey, Application, KeyApproval, OAuthToken,
     OAuthTokenKey, PasswordHasher, RepositoryRole, Scope, ScopeSet, Seal, SecretBox, ServiceKey, TokenIssuer,
+    TokenRequest,
 };
 use quay_core::auth::{Authentication, Authenticator, Credentials};
 use quay_core::metadata::Visibility;
@@ -124,12 +125,13 @@ async fn robots() {
     let mut world = World::new().await;
     let alice = world.user("alice", "correct horse").await;
     let token = "R".repeat(64);
-    world.robot(&alice, "builder", &token).await;
+    let robot = world.robot(&alice, "builder", &token).await;
     let credentials = world.credentials();
     let identity = proven(basic(&credentials, "alice+builder", &token).await);
     assert_eq!(identity.principal, Principal::Robot("alice+builder".into()));
     assert_eq!(identity.kind, CredentialKind::RobotToken);
-    assert_eq!(identity.credential_id.as_deref(), Some("alice+builder"));
+    // Its uuid changes with its secret.
+    assert_eq!(identity.credential_id.as_deref(), Some(robot.uuid.as_str()));
     let reason = |answer| match answer {
         Authentication::Denied(reason) => reason,
         other => panic!("{other:?}"),
@@ -359,16 +361,11 @@ async fn from_a_password_to_a_token_for_the_registry() {
     let options = RegistryTokenOptions::new(&world.options, None);
     let tokens = RegistryTokens::new(key, options, Arc::clone(&world.store), world.runtime.clone());
     let identity = proven(basic(&world.credentials(), "alice", "correct horse").await);
-    let grants = [AccessEntry::repository("alice/app", vec!["pull".to_owned()])];
-    let said = claims(
-        &identity,
-        None,
-        Some("registry.example".to_owned()),
-        &grants,
-        world.now(),
-        Duration::from_hours(1),
-    );
-    let token = tokens.issue(&said).await.unwrap();
+    let grants = [("alice/app".to_owned(), vec!["pull"])];
+    let mut request = TokenRequest::new(&identity, world.now(), Duration::from_hours(1));
+    request.audience = Some("registry.example");
+    request.grants = &grants;
+    let token = tokens.issue(&request).await.unwrap();
     let shown = proven(bearer(&tokens, &token).await);
     assert_eq!(shown.principal, identity.principal);
     assert_eq!(shown.credential_id, identity.credential_id);

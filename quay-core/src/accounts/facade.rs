@@ -431,10 +431,7 @@ impl Accounts {
     }
 
     /// Names of accounts by id, each looked up once.
-    pub(super) async fn names(
-        &self,
-        ids: impl IntoIterator<Item = AccountId>,
-    ) -> Result<HashMap<AccountId, Account>, Error> {
+    pub(super) async fn names(&self, ids: Vec<AccountId>) -> Result<HashMap<AccountId, Account>, Error> {
         let mut reader = self.reader();
         let mut found = HashMap::new();
         for id in ids {

@@ -96,7 +96,7 @@ impl Accounts {
     async fn key_view(&self, key: ServiceKey) -> Result<ServiceKeyView, Error> {
         let approver = key.approval.as_ref().and_then(|approval| approval.approver);
         let approver = match approver {
-            Some(id) => self.names([id]).await?.remove(&id),
+            Some(id) => self.names(vec![id]).await?.remove(&id),
             None => None,
         };
         Ok(ServiceKeyView { key, approver })

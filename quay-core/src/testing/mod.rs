@@ -25,6 +25,7 @@
 //! report.assert_passed();
 //! ```
 
+pub mod accounts;
 pub mod auth;
 pub mod blob_store;
 pub mod metadata;
@@ -81,14 +82,20 @@ async fn run_all<S: ?Sized + Send + Sync>(cases: &'static [Case<S>], fixture: &F
     report
 }
 
-/// Declares the cases of a suite from functions of their names.
+/// Declares the cases of a suite from functions of their names, in this module or in several below it.
 macro_rules! cases {
     ($store:ty: $($name:ident,)*) => {
+        $crate::testing::cases! { @all $store: $($name = $name,)* }
+    };
+    ($store:ty: $($module:ident { $($name:ident,)* })*) => {
+        $crate::testing::cases! { @all $store: $($($name = $module::$name,)*)* }
+    };
+    (@all $store:ty: $($name:ident = $function:path,)*) => {
         /// The cases of this suite.
         pub const CASES: &[$crate::testing::Case<$store>] = &[$(
             $crate::testing::Case {
                 name: stringify!($name),
-                run: |instance| Box::pin($name(instance)),
+                run: |instance| Box::pin($function(instance)),
             },
         )*];
 

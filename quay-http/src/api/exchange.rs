@@ -12,7 +12,6 @@ use super::query::Query;
 use super::session::Session;
 use super::state::ApiState;
 
-#[expect(dead_code, reason = "for handlers that are not written yet")]
 /// One request, checked as far as that can be done without knowing what the operation does.
 pub(crate) struct Exchange {
     /// What all requests share.
@@ -38,7 +37,6 @@ impl Debug for Exchange {
     }
 }
 
-#[expect(dead_code, reason = "for handlers that are not written yet")]
 impl Exchange {
     /// The repository that the path names.
     ///

@@ -4,14 +4,9 @@
 //! requests, the descriptions for clients and people. Handlers turn a request into a call of the facade
 //! and its result into Quay's shapes.
 
-#[expect(dead_code, reason = "for handlers that are not written yet")]
 mod avatar;
 mod capabilities;
 mod checks;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for handlers that are not written yet")
-)]
 mod dates;
 mod describe;
 mod discovery;

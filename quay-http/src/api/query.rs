@@ -14,10 +14,6 @@ const LAST_PAGE: i64 = 1_000_000;
 #[derive(Debug, Default)]
 pub(crate) struct Query(Map<String, Value>);
 
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for handlers that are not written yet")
-)]
 impl Query {
     /// Reads what is declared and ignores the rest.
     ///

@@ -50,10 +50,6 @@ impl Debug for Reply {
     }
 }
 
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for handlers that are not written yet")
-)]
 impl Reply {
     fn new(status: StatusCode, media_type: Option<&'static str>, body: Body) -> Self {
         let media_type = media_type.map(|media_type| (CONTENT_TYPE, HeaderValue::from_static(media_type)));

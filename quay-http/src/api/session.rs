@@ -74,7 +74,6 @@ impl Session {
         }
     }
 
-    #[expect(dead_code, reason = "for handlers that are not written yet")]
     /// Adds what an external login must bring back.
     pub(crate) fn with_oauth_state(mut self, state: Option<String>) -> Self {
         self.oauth_state = state;

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::FutureExt;
+use quay_core::accounts::AccountStore;
 use quay_core::metadata::Visibility;
 use quay_core::runtime::Timestamp;
-use quay_core::testing::{Instance, metadata};
+use quay_core::testing::{Instance, accounts, metadata};
 use quay_core::{MetadataStore, RepositoryName, StoreError, StoreErrorKind};
 use quay_storage::{ConnectOptions, Reuse, SqlMetadata, Tls, TlsMode};
 
@@ -73,18 +74,48 @@ impl Instance<dyn MetadataStore> for Database {
     }
 }
 
-/// Runs the whole suite, each case in a database of its own.
+struct Accounts(Database);
+
+#[async_trait]
+impl Instance<dyn AccountStore> for Accounts {
+    fn store(&self) -> Arc<dyn AccountStore> {
+        Arc::<SqlMetadata>::clone(&self.0.store)
+    }
+
+    async fn reopen(&mut self) -> Option<Arc<dyn AccountStore>> {
+        self.0.reopen().await;
+        Some(self.store())
+    }
+}
+
+impl Database {
+    /// A database of its own for one case.
+    async fn fresh(server: Arc<dyn Server>) -> Self {
+        let uri = server.fresh_database();
+        let store = server.connect(&uri, &ConnectOptions::default()).await.unwrap();
+        let store = Arc::new(store);
+        Self { server, uri, store }
+    }
+}
+
+/// Runs the suite of repositories and what they hold.
 pub(crate) async fn the_suite_passes(server: impl Server + 'static) {
     let server: Arc<dyn Server> = Arc::new(server);
     let report = metadata::run(&|| {
-        let server = Arc::clone(&server);
-        async move {
-            let uri = server.fresh_database();
-            let store = server.connect(&uri, &ConnectOptions::default()).await.unwrap();
-            let store = Arc::new(store);
-            Box::new(Database { server, uri, store }) as Box<dyn Instance<dyn MetadataStore>>
-        }
-        .boxed()
+        let database = Database::fresh(Arc::clone(&server));
+        async move { Box::new(database.await) as Box<dyn Instance<dyn MetadataStore>> }.boxed()
+    })
+    .await;
+    report.assert_passed();
+    assert_eq!(report.not_applicable, []);
+}
+
+/// Runs the suite of accounts.
+pub(crate) async fn the_suite_of_accounts_passes(server: impl Server + 'static) {
+    let server: Arc<dyn Server> = Arc::new(server);
+    let report = accounts::run(&|| {
+        let database = Database::fresh(Arc::clone(&server));
+        async move { Box::new(Accounts(database.await)) as Box<dyn Instance<dyn AccountStore>> }.boxed()
     })
     .await;
     report.assert_passed();
