@@ -109,7 +109,8 @@ pub trait AccountReader: Send {
     /// An account by one of its keys. Deleted ones are not found.
     async fn account(&mut self, key: AccountKey<'_>) -> Result<Option<Account>, StoreError>;
 
-    /// A page of accounts. Cost follows the page, whatever the number of accounts.
+    /// A page of accounts. Cost follows the page, whatever the number of accounts; a page of collaborators
+    /// costs those besides who are passed over.
     async fn accounts(
         &mut self,
         filter: AccountFilter<'_>,

@@ -113,7 +113,13 @@ async fn rows_that_are_there_are_met(store: &SqlMetadata) {
 }
 
 /// An entry of the action log as it is stored: whose namespace, by whom, from where, with what.
-type Logged = (Option<i64>, Option<String>, Option<String>, Option<String>, String);
+type Logged = (
+    Option<i64>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    String,
+);
 
 async fn logged(store: &SqlMetadata) -> Vec<Logged> {
     let sql = "SELECT account_id, account_name, performer_name, ip, metadata FROM qr_log ORDER BY id";

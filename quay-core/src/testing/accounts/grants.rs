@@ -3,9 +3,7 @@
 use super::{
     Outcome, Store, at, by_pages, commit, organization, repository, robot, store, team, there, token, user,
 };
-use crate::accounts::{
-    AccountKey, Grantee, Prototype, RepositoryRole, Standing, TeamRole,
-};
+use crate::accounts::{AccountKey, Grantee, Prototype, RepositoryRole, Standing, TeamRole};
 use crate::metadata::{PageRequest, Visibility};
 use crate::testing::{Instance, ensure};
 
@@ -241,7 +239,10 @@ pub(super) async fn roles_in_a_namespace_are_taken_away(instance: &mut dyn Insta
             (Grantee::Team(devs), true),
         ] {
             let seen = accounts.grant(repository, grantee).await?.is_some();
-            ensure!(seen == expected, "that {grantee:?} has a role in {path} is {seen}");
+            ensure!(
+                seen == expected,
+                "that {grantee:?} has a role in {path} is {seen}"
+            );
         }
     }
     unit.commit().await?;
@@ -274,8 +275,7 @@ pub(super) async fn everybody_sees_what_they_may(instance: &mut dyn Instance<Sto
         ] {
             let repository = repository(unit, path, visibility).await?;
             if let Some(grantee) = grantee {
-                unit.set_grant(repository, grantee, RepositoryRole::Read)
-                    .await?;
+                unit.set_grant(repository, grantee, RepositoryRole::Read).await?;
             }
         }
         (ann, build)
@@ -443,8 +443,7 @@ pub(super) async fn default_permissions_are_kept(instance: &mut dyn Instance<Sto
     }
     let second = &mut stored[1];
     ensure!(
-        reader.prototypes(other).await?.is_empty()
-            && reader.prototype(other, &second.uuid).await?.is_none(),
+        reader.prototypes(other).await?.is_empty() && reader.prototype(other, &second.uuid).await?.is_none(),
         "another organization has the default permissions"
     );
     second.role = RepositoryRole::Admin;

@@ -94,10 +94,7 @@ pub(super) async fn an_account_comes_back_as_it_was_stored(instance: &mut dyn In
     };
     ensure!(seen == bare, "a saved account came back with other fields");
     let old = reader.account(AccountKey::Name("ann")).await?;
-    ensure!(
-        old.is_none(),
-        "an account is found by a name that it has no more"
-    );
+    ensure!(old.is_none(), "an account is found by a name that it has no more");
     Ok(())
 }
 
@@ -193,7 +190,11 @@ pub(super) async fn names_are_compared_bytewise(instance: &mut dyn Instance<Stor
     for other in ["ANN", "ann ", " ann", "a\u{308}nn", "ann\0"] {
         // A store may refuse what no name holds.
         let found = reader.account(AccountKey::Name(other)).await.unwrap_or_default();
-        ensure!(found.is_none(), "{other:?} is {:?}", found.map(|found| found.name));
+        ensure!(
+            found.is_none(),
+            "{other:?} is {:?}",
+            found.map(|found| found.name)
+        );
     }
     let found = reader.account(AccountKey::Email("ANN@example.com")).await?;
     ensure!(found.is_none(), "an address is found in capitals");

@@ -97,7 +97,12 @@ cases! { dyn AccountStore:
 }
 
 /// Texts that a store may trip over.
-const TEXTS: [&str; 4] = ["Grüße, 世界 🦀", "100% _sure_ \\ 'quoted' \"twice\"", " two\nlines ", ""];
+const TEXTS: [&str; 4] = [
+    "Grüße, 世界 🦀",
+    "100% _sure_ \\ 'quoted' \"twice\"",
+    " two\nlines ",
+    "",
+];
 
 /// Collects a list by pages of one size.
 macro_rules! by_pages {

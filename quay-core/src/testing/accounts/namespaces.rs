@@ -1,13 +1,13 @@
 //! Namespaces: what goes with an account, and what moves with its name.
 
 use super::{
-    Outcome, Store, TEXTS, at, commit, insert, name, names, new_account, new_application, new_code, new_oauth_token, organization,
-    repository, robot, store, team, there, token, user,
+    Outcome, Store, TEXTS, at, commit, insert, name, names, new_account, new_application, new_code,
+    new_oauth_token, organization, repository, robot, store, team, there, token, user,
 };
 use crate::accounts::{
-    AccessToken, AccountFilter, AccountId, AccountKey, AccountKind, AccountWrites, AppToken, AppTokenKey, Confirmation,
-    ConfirmationPurpose, Grantee, Notice, OAuthTokenFilter, OAuthTokenKey, Prototype, RepositoryRole,
-    Standing, TeamInvite, TeamKey, TeamRole,
+    AccessToken, AccountFilter, AccountId, AccountKey, AccountKind, AccountWrites, AppToken, AppTokenKey,
+    Confirmation, ConfirmationPurpose, Grantee, Notice, OAuthTokenFilter, OAuthTokenKey, Prototype,
+    RepositoryRole, Standing, TeamInvite, TeamKey, TeamRole,
 };
 use crate::metadata::{PageRequest, RepositoryId, Visibility};
 use crate::testing::{Failure, Instance, ensure};
@@ -185,7 +185,8 @@ pub(super) async fn a_deleted_user_takes_everything_along(instance: &mut dyn Ins
             furnish(unit, account, name, app, application).await?;
         }
         let devs = team(unit, acme, "devs", TeamRole::Member, &[ann, bob]).await?;
-        unit.insert_invite(&invite(devs, Some(ann), bob, "to ann")).await?;
+        unit.insert_invite(&invite(devs, Some(ann), bob, "to ann"))
+            .await?;
         unit.insert_invite(&invite(devs, None, ann, "by ann")).await?;
         unit.insert_invite(&invite(devs, None, bob, "by bob")).await?;
         for (seed, activating, delegate) in [
@@ -229,8 +230,14 @@ pub(super) async fn a_deleted_user_takes_everything_along(instance: &mut dyn Ins
         store.repository(&name("ann/own")?).await?.is_none(),
         "a deleted namespace's repository is in the way"
     );
-    let visible = store.reader().visible(None, true, &PageRequest::new(None, 9)).await?;
-    ensure!(visible.is_empty(), "of what is being deleted there is seen {visible:?}");
+    let visible = store
+        .reader()
+        .visible(None, true, &PageRequest::new(None, 9))
+        .await?;
+    ensure!(
+        visible.is_empty(),
+        "of what is being deleted there is seen {visible:?}"
+    );
     Ok(())
 }
 
@@ -379,11 +386,7 @@ async fn paths_of<'p>(store: &Store, paths: &[&'p str]) -> Result<Vec<&'p str>, 
     let mut found = Vec::new();
     for path in paths {
         if let Some(record) = store.repository(&name(path)?).await? {
-            ensure!(
-                record.name.path() == *path,
-                "{path} came back as {}",
-                record.name
-            );
+            ensure!(record.name.path() == *path, "{path} came back as {}", record.name);
             found.push(*path);
         }
     }
@@ -412,7 +415,14 @@ pub(super) async fn a_renamed_namespace_takes_repositories_and_robots_along(
     instance: &mut dyn Instance<Store>,
 ) -> Outcome {
     let store = store(instance);
-    let neighbours = ["ann-x/app", "ann.x/app", "ann0/app", "anna/app", "an/n", "x/ann/app"];
+    let neighbours = [
+        "ann-x/app",
+        "ann.x/app",
+        "ann0/app",
+        "anna/app",
+        "an/n",
+        "x/ann/app",
+    ];
     let (ann, bob, app) = commit!(store, |unit| {
         let ann = user(unit, "ann").await?;
         let bob = user(unit, "bob").await?;
@@ -520,9 +530,7 @@ pub(super) async fn a_name_that_gets_too_long_moves_nothing(instance: &mut dyn I
     let mut unit = store.begin_accounts().await?;
     let accounts = unit.accounts();
     for (account, from) in [(ann, "ann"), (bob, "bob")] {
-        let done = accounts
-            .rename_namespace(account, from, &"n".repeat(11))
-            .await?;
+        let done = accounts.rename_namespace(account, from, &"n".repeat(11)).await?;
         ensure!(!done, "{from} was renamed to what makes a name of 256 bytes");
         ensure!(
             accounts.has_repositories(from).await?,

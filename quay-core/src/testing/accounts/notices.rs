@@ -285,20 +285,14 @@ pub(super) async fn stars_are_paged_by_path(instance: &mut dyn Instance<Store>) 
     commit!(store, |unit| {
         for expected in [true, false] {
             let unstarred = unit.unstar(ann, unstarred).await?;
-            ensure!(
-                unstarred == expected,
-                "taking the mark away said {unstarred}"
-            );
+            ensure!(unstarred == expected, "taking the mark away said {unstarred}");
         }
     });
     let mut reader = store.reader();
     for size in [1, 2, 9] {
         let found = by_pages!(size, |page| reader.stars(ann, &page), |last| last.path.clone());
         let paths: Vec<_> = found.iter().map(|starred| starred.path.as_str()).collect();
-        ensure!(
-            paths == sorted,
-            "by pages of {size} what is marked is {paths:?}"
-        );
+        ensure!(paths == sorted, "by pages of {size} what is marked is {paths:?}");
     }
     let page = PageRequest::new(None, 9);
     let found = reader.stars(bob, &page).await?;
@@ -376,7 +370,13 @@ pub(super) async fn the_action_log_takes_entries(instance: &mut dyn Instance<Sto
     if let Some(log) = unit.action_log() {
         log.append(&[]).await?;
         let many: Vec<_> = (0..120)
-            .map(|index| if index % 2 == 0 { full.clone() } else { bare.clone() })
+            .map(|index| {
+                if index % 2 == 0 {
+                    full.clone()
+                } else {
+                    bare.clone()
+                }
+            })
             .collect();
         log.append(&many).await?;
     }

@@ -20,9 +20,7 @@ pub(super) async fn a_team_is_made_once(instance: &mut dyn Instance<Store>) -> O
             ..new_team(acme, "devs", TeamRole::Creator)
         };
         devs.id = there(unit.insert_team(&devs).await?, "a new team")?;
-        let again = unit
-            .insert_team(&new_team(acme, "devs", TeamRole::Admin))
-            .await?;
+        let again = unit.insert_team(&new_team(acme, "devs", TeamRole::Admin)).await?;
         ensure!(again.is_none(), "a team was made twice");
         for team in [
             new_team(other, "devs", TeamRole::Admin),
