@@ -9,6 +9,7 @@ use super::{
 use crate::accounts::{
     Account, AccountCursor, AccountFilter, AccountKey, AccountKind, Grantee, RepositoryRole, TeamRole,
 };
+use crate::error::StoreErrorKind;
 use crate::metadata::{PageRequest, Visibility};
 use crate::testing::{Failure, Instance, ensure};
 
@@ -155,7 +156,17 @@ pub(super) async fn names_and_addresses_are_taken_once(instance: &mut dyn Instan
     let id = accounts.insert_account(&freed).await?;
     ensure!(id.is_some(), "a name that was given up is not free");
     unit.commit().await?;
-    Ok(())
+    let same_uuid = Account {
+        uuid: bob.uuid.clone(),
+        ..address("somebody", "somebody@example.com")
+    };
+    let mut unit = store.begin_accounts().await?;
+    match unit.accounts().insert_account(&same_uuid).await {
+        Err(error) if error.kind() == StoreErrorKind::Conflict => Ok(()),
+        other => Err(Failure::new(format!(
+            "a uuid that is there already was answered with {other:?}"
+        ))),
+    }
 }
 
 pub(super) async fn names_are_compared_bytewise(instance: &mut dyn Instance<Store>) -> Outcome {
