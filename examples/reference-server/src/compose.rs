@@ -1,54 +1,64 @@
 //! Builds the registry that a configuration asks for.
 
-use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures::FutureExt;
-use quay_auth::{AnonymousAllowed, StaticUsers};
-use quay_core::auth::{AllowAll, AllowAuthenticated, Authenticator, Authorizer};
+use quay_core::Registry;
+use quay_core::auth::Authorizer;
 use quay_core::config::{Config, Database, DatabaseConnection, DatabaseTls, DatabaseTlsMode, StorageEngine};
-use quay_core::registry::Location;
-use quay_core::{MetadataStore, Registry};
-use quay_http::{Settings, TokioSpawner, tokio_runtime};
+use quay_core::registry::{ActionLogging, Location};
+use quay_http::{TokioSpawner, tokio_runtime};
 use quay_storage::{ConnectOptions, LocalBlobs, Reuse, SqlMetadata, Tls, TlsMode};
 
-use crate::Serve;
+use crate::{Failure, Serve};
 
 /// Connections to a database server. Two cores keep fewer busy.
 const CONNECTIONS: u32 = 16;
-/// Uploads that nobody came back to for this long are removed (workers-and-ops, "blob upload cleanup").
-const UPLOAD_AGE: Duration = Duration::from_hours(48);
-const SWEEP_INTERVAL: Duration = Duration::from_hours(1);
 
-pub(crate) async fn registry(
+/// Where everything is kept.
+#[derive(Debug)]
+pub(crate) struct Stores {
+    pub(crate) metadata: Arc<SqlMetadata>,
+    pub(crate) locations: Vec<Location>,
+}
+
+/// Opens the stores that a configuration names, or those in the data directory.
+pub(crate) async fn stores(
     config: &Config,
     serve: &Serve,
     spawner: &TokioSpawner,
-) -> Result<Registry, Box<dyn Error>> {
+) -> Result<Stores, Failure> {
     make_directory(&serve.data)?;
-    let metadata = metadata(config, serve, spawner).await?;
-    let locations = locations(config, &serve.data, spawner).await?;
-    let authorizer: Arc<dyn Authorizer> = if serve.open {
-        Arc::new(AllowAll)
-    } else {
-        Arc::new(AllowAuthenticated)
-    };
-    Ok(Registry::with_options(
-        metadata,
-        locations,
+    Ok(Stores {
+        metadata: metadata(config, serve, spawner).await?,
+        locations: locations(config, &serve.data, spawner).await?,
+    })
+}
+
+/// The registry over its stores.
+pub(crate) fn registry(
+    config: &Config,
+    stores: Stores,
+    authorizer: Arc<dyn Authorizer>,
+    action_log: ActionLogging,
+    spawner: &TokioSpawner,
+) -> Registry {
+    let mut options = config.registry.clone();
+    options.action_log = action_log;
+    Registry::with_options(
+        stores.metadata,
+        stores.locations,
         authorizer,
         tokio_runtime(spawner.clone()),
-        config.registry.clone(),
-    ))
+        options,
+    )
 }
 
 async fn metadata(
     config: &Config,
     serve: &Serve,
     spawner: &TokioSpawner,
-) -> Result<Arc<dyn MetadataStore>, Box<dyn Error>> {
+) -> Result<Arc<SqlMetadata>, Failure> {
     let options = connect_options(&config.database_connection, serve.config.as_deref())?;
     let store = match &config.database {
         Some(Database::Postgres { uri }) => SqlMetadata::connect_postgres(uri.reveal(), &options).await?,
@@ -63,7 +73,7 @@ async fn metadata(
 fn connect_options(
     connection: &DatabaseConnection,
     directory: Option<&Path>,
-) -> Result<ConnectOptions, Box<dyn Error>> {
+) -> Result<ConnectOptions, Failure> {
     let mut options = ConnectOptions::default()
         .with_connections(connection.max_connections.unwrap_or(CONNECTIONS))
         .with_reuse(if connection.pooling {
@@ -86,7 +96,7 @@ fn connect_options(
     Ok(options)
 }
 
-fn tls_options(tls: &DatabaseTls, directory: Option<&Path>) -> Result<Tls, Box<dyn Error>> {
+fn tls_options(tls: &DatabaseTls, directory: Option<&Path>) -> Result<Tls, Failure> {
     let mut options = Tls::new(match tls.mode {
         DatabaseTlsMode::Disabled => TlsMode::Disabled,
         DatabaseTlsMode::Preferred => TlsMode::Preferred,
@@ -131,18 +141,14 @@ fn make_directory(path: &Path) -> Result<(), String> {
     make().map_err(|error| format!("make {}: {error}", path.display()))
 }
 
-async fn open_sqlite(path: PathBuf, spawner: &TokioSpawner) -> Result<SqlMetadata, Box<dyn Error>> {
+async fn open_sqlite(path: PathBuf, spawner: &TokioSpawner) -> Result<SqlMetadata, Failure> {
     if let Some(directory) = path.parent() {
         make_directory(directory)?;
     }
     Ok(SqlMetadata::open_sqlite(&path, &*spawner.uncounted()).await?)
 }
 
-async fn locations(
-    config: &Config,
-    data: &Path,
-    spawner: &TokioSpawner,
-) -> Result<Vec<Location>, Box<dyn Error>> {
+async fn locations(config: &Config, data: &Path, spawner: &TokioSpawner) -> Result<Vec<Location>, Failure> {
     let mut places: Vec<(String, PathBuf)> = Vec::new();
     for location in &config.storage {
         match &location.engine {
@@ -159,32 +165,4 @@ async fn locations(
         locations.push(Location::new(&id, Arc::new(blobs)));
     }
     Ok(locations)
-}
-
-/// Who is asked who is calling. Until accounts exist, nobody has a password here: without `--open` every
-/// caller is asked for one, and none is right.
-pub(crate) fn settings(open: bool) -> Settings {
-    let authenticator: Arc<dyn Authenticator> = if open {
-        Arc::new(AnonymousAllowed)
-    } else {
-        Arc::new(StaticUsers::new("registry"))
-    };
-    Settings::default().with_authenticators(vec![authenticator])
-}
-
-/// Removes what broken uploads left behind: now, and from time to time.
-pub(crate) fn keep_swept(registry: &Registry, spawner: &TokioSpawner) {
-    let registry = registry.clone();
-    spawner.uncounted().spawn(
-        async move {
-            loop {
-                match registry.sweep(UPLOAD_AGE).await {
-                    Ok(swept) => tracing::debug!(?swept, "swept"),
-                    Err(error) => tracing::warn!("the sweep failed: {}", crate::in_full(&error)),
-                }
-                tokio::time::sleep(SWEEP_INTERVAL).await;
-            }
-        }
-        .boxed(),
-    );
 }

@@ -1,13 +1,14 @@
 //! Reads `config.yaml` into the model of `quay_core::config`.
 
-use std::error::Error;
 use std::path::Path;
 
 use quay_core::config::Config;
 use serde_json::Value;
 
+use crate::Failure;
+
 /// The configuration in `directory`, or the defaults without one.
-pub(crate) fn read(directory: Option<&Path>) -> Result<Config, Box<dyn Error>> {
+pub(crate) fn read(directory: Option<&Path>) -> Result<Config, Failure> {
     let Some(directory) = directory else {
         return Ok(Config::default());
     };
@@ -16,7 +17,7 @@ pub(crate) fn read(directory: Option<&Path>) -> Result<Config, Box<dyn Error>> {
     parse(&text).map_err(|error| format!("{}: {error}", path.display()).into())
 }
 
-fn parse(text: &str) -> Result<Config, Box<dyn Error>> {
+fn parse(text: &str) -> Result<Config, Failure> {
     // As PyYAML reads it: numbers with a leading zero are octal, the last of two equal keys counts.
     let options = serde_saphyr::options! {
         duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::LastWins,

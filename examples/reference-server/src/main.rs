@@ -1,23 +1,47 @@
 //! The reference server: Quay's configuration over the workspace's crates. Composition, flags and
 //! signals; the rules live in `quay-core`.
 
+mod accounts;
 mod compose;
 mod configuration;
+mod health;
+mod instance_key;
+mod secrets;
+mod workers;
 
 use std::error::Error;
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use quay_auth::AnonymousAllowed;
+use quay_core::auth::AllowAll;
+use quay_core::registry::ActionLogging;
 use quay_core::{StoreError, StoreErrorKind};
-use quay_http::{RegistryService, Server, TokioSpawner};
+use quay_http::{RegistryService, Server, Settings, TokioSpawner};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How long the end waits for what has no connection any more.
 const LAST_WRITES: Duration = Duration::from_secs(30);
+
+/// Why the server does not start or has ended.
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// A configuration that nothing can be done with.
+#[derive(Debug)]
+struct Unusable(String);
+
+impl std::fmt::Display for Unusable {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl Error for Unusable {}
 
 /// A container registry.
 #[derive(Debug, Parser)]
@@ -45,7 +69,8 @@ struct Serve {
     /// A directory with Quay's config.yaml.
     #[arg(long, value_name = "DIR")]
     config: Option<PathBuf>,
-    /// Let anonymous callers do everything under /v2, deleting included.
+    /// Serve a registry without accounts: anonymous callers may do everything under /v2, deleting included,
+    /// and there is nothing else.
     #[arg(long)]
     open: bool,
 }
@@ -75,6 +100,9 @@ fn main() -> ExitCode {
 /// The exit status for an error: 2, as for wrong flags, when what was asked for cannot be had; trying
 /// again is of no use then.
 fn status(error: &(dyn Error + 'static)) -> u8 {
+    if error.is::<Unusable>() {
+        return 2;
+    }
     match error.downcast_ref::<StoreError>() {
         Some(error) if error.kind() == StoreErrorKind::Unsupported => 2,
         _ => 1,
@@ -105,7 +133,7 @@ fn raise_file_limit() {
     }
 }
 
-async fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
+async fn run(serve: &Serve) -> Result<(), Failure> {
     raise_file_limit();
     let config = configuration::read(serve.config.as_deref())?;
     for warning in &config.warnings {
@@ -120,17 +148,11 @@ async fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
             "everybody who can reach this address may push and delete, since --open is given"
         );
     }
+    if !serve.open {
+        secrets::check(&config)?;
+    }
     let mut stop = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let spawner = TokioSpawner::current();
-    let registry = compose::registry(&config, serve, &spawner).await?;
-    let settings = compose::settings(serve.open);
-    let listener =
-        TcpListener::bind(serve.listen).map_err(|error| format!("listen on {}: {error}", serve.listen))?;
-    compose::keep_swept(&registry, &spawner);
-    let mut stdout = std::io::stdout();
-    writeln!(stdout, "listening on http://{}", listener.local_addr()?)?;
-    stdout.flush()?;
     let shutdown = async move {
         tokio::select! {
             _ = stop.recv() => {}
@@ -138,12 +160,34 @@ async fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
         }
         tracing::info!("ending; requests that are being answered may finish");
     };
-    Server::new()
-        .serve(listener, RegistryService::new(registry, settings), shutdown)
-        .await?;
+    let spawner = TokioSpawner::current();
+    let stores = compose::stores(&config, serve, &spawner).await?;
+    let listener =
+        TcpListener::bind(serve.listen).map_err(|error| format!("listen on {}: {error}", serve.listen))?;
+    let address = listener.local_addr()?;
+    if serve.open {
+        let registry = compose::registry(&config, stores, Arc::new(AllowAll), ActionLogging::Off, &spawner);
+        workers::keep_swept(&registry, &spawner);
+        let settings = Settings::default().with_authenticators(vec![Arc::new(AnonymousAllowed)]);
+        announce(address)?;
+        Server::new()
+            .serve(listener, RegistryService::new(registry, settings), shutdown)
+            .await?;
+    } else {
+        let site = accounts::site(&config, serve, stores, address, &spawner).await?;
+        announce(address)?;
+        Server::new().serve(listener, site, shutdown).await?;
+    }
     // A push whose client has gone may still be writing what it has.
     if tokio::time::timeout(LAST_WRITES, spawner.idle()).await.is_err() {
         tracing::warn!("some writes did not end; they are as if their clients had gone");
     }
     Ok(())
+}
+
+/// Tells whoever has started the server where it is.
+fn announce(address: SocketAddr) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "listening on http://{address}")?;
+    stdout.flush()
 }

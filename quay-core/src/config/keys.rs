@@ -206,7 +206,7 @@ keys! {
     "ACTION_LOG_MAX_PAGE" Number "null" - [nullable];
     "ACTION_LOG_ROTATION_FREQUENCY" Number "43200" - [];
     "ACTION_LOG_ROTATION_THRESHOLD" Text r#""30d""# - [];
-    "ALLOW_PULLS_WITHOUT_STRICT_LOGGING" Boolean "false" - [];
+    "ALLOW_PULLS_WITHOUT_STRICT_LOGGING" Boolean "false" - [in_effect];
     "ALLOW_WITHOUT_STRICT_LOGGING" Boolean "false" - [];
     "DISABLED_FOR_AUDIT_LOGS" List "[]" - [];
     "DISABLED_FOR_PULL_LOGS" List "[]" - [];

@@ -154,8 +154,6 @@ pub struct Config {
     pub instance_key: InstanceKeyLifetime,
     /// `REGISTRY_JWT_AUTH_MAX_FRESH_S`: no token for the registry protocol may live longer.
     pub token_max_lifetime: Duration,
-    /// `ALLOW_PULLS_WITHOUT_STRICT_LOGGING`: whether a pull succeeds that cannot be logged.
-    pub pulls_without_log: bool,
     /// `MAIL_…`, where mail is to be sent.
     pub mail: Option<MailServer>,
     /// What was passed over.
@@ -230,7 +228,6 @@ impl Config {
             page_token_key: reader.secret("PAGE_TOKEN_KEY")?,
             instance_key: reader.instance_key()?,
             token_max_lifetime: reader.token_max_lifetime()?,
-            pulls_without_log: reader.boolean("ALLOW_PULLS_WITHOUT_STRICT_LOGGING")?,
             mail,
             warnings,
             not_in_effect,

@@ -3,6 +3,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
+use crate::registry::ActionLogging;
 
 fn read(value: &Value) -> Result<Config, InvalidConfig> {
     Config::from_map(value.as_object().unwrap())
@@ -58,6 +59,7 @@ fn keys_in_effect_are_typed() {
         "MAXIMUM_LAYER_SIZE": "512M",
         "REGISTRY_STATE": "readonly",
         "V2_PAGINATION_SIZE": 500,
+        "ALLOW_PULLS_WITHOUT_STRICT_LOGGING": true,
         "DB_URI": "postgresql+psycopg2://quay:geheim@localhost/quay",
         "DISTRIBUTED_STORAGE_CONFIG": {
             "a": ["LocalStorage", { "storage_path": "/a" }],
@@ -69,6 +71,8 @@ fn keys_in_effect_are_typed() {
     assert!(!config.registry.oci && config.registry.library.is_none() && config.registry.read_only);
     assert_eq!(config.registry.max_blob_size, 512 << 20);
     assert_eq!(config.registry.page.default, 500);
+    assert_eq!(config.registry.action_log, ActionLogging::Relaxed);
+    assert_eq!(Config::default().registry.action_log, ActionLogging::Strict);
     let ids: Vec<_> = config
         .storage
         .iter()

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{InvalidConfig, key};
 use crate::name::Namespace;
-use crate::registry::{Options, PageSizes};
+use crate::registry::{ActionLogging, Options, PageSizes};
 
 /// `PREFERRED_URL_SCHEME`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,6 +190,11 @@ impl<'a> Reader<'a> {
             referrers: self.boolean("FEATURE_REFERRERS_API")?,
             read_only,
             page: PageSizes::new(page, page),
+            action_log: if self.boolean("ALLOW_PULLS_WITHOUT_STRICT_LOGGING")? {
+                ActionLogging::Relaxed
+            } else {
+                ActionLogging::Strict
+            },
             ..Options::default()
         })
     }

@@ -1,0 +1,120 @@
+//! Loops that run as long as the process does. Each goes on when the database is away.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use quay_core::Registry;
+use quay_core::accounts::{Accounts, Changes};
+use quay_http::TokioSpawner;
+
+use crate::Failure;
+use crate::instance_key::OwnKey;
+
+/// Uploads that nobody came back to for this long are removed (workers-and-ops, "blob upload cleanup").
+const UPLOAD_AGE: Duration = Duration::from_hours(48);
+const SWEEP_INTERVAL: Duration = Duration::from_hours(1);
+/// A token feels within five seconds what happened to what it rests on.
+const CHANGES_INTERVAL: Duration = Duration::from_secs(1);
+const COLLECT_INTERVAL: Duration = Duration::from_hours(1);
+/// App-specific tokens that one unit of work removes.
+const COLLECTED_AT_ONCE: usize = 500;
+/// When what has failed is tried again, if it is not due before.
+const RETRY: Duration = Duration::from_mins(1);
+
+/// Removes what broken uploads left behind: now, and from time to time.
+pub(crate) fn keep_swept(registry: &Registry, spawner: &TokioSpawner) {
+    let registry = registry.clone();
+    spawner.uncounted().spawn(
+        async move {
+            loop {
+                match registry.sweep(UPLOAD_AGE).await {
+                    Ok(swept) => tracing::debug!(?swept, "swept"),
+                    Err(error) => tracing::warn!("the sweep failed: {}", crate::in_full(&error)),
+                }
+                tokio::time::sleep(SWEEP_INTERVAL).await;
+            }
+        }
+        .boxed(),
+    );
+}
+
+/// Hears of changes that tokens must feel, whoever makes them.
+pub(crate) fn keep_following(accounts: &Accounts, changes: &Arc<Changes>, spawner: &TokioSpawner) {
+    let (accounts, changes) = (accounts.clone(), Arc::clone(changes));
+    spawner.uncounted().spawn(
+        async move {
+            let mut well = true;
+            loop {
+                tokio::time::sleep(CHANGES_INTERVAL).await;
+                match accounts.follow_changes(&changes).await {
+                    Ok(()) if well => {}
+                    Ok(()) => {
+                        well = true;
+                        tracing::info!("changes are heard of again");
+                    }
+                    Err(error) => {
+                        // Once is enough: the next attempts are a second apart.
+                        if well {
+                            let reason = crate::in_full(&error);
+                            tracing::warn!("changes that tokens must feel are not heard of: {reason}");
+                        }
+                        well = false;
+                    }
+                }
+            }
+        }
+        .boxed(),
+    );
+}
+
+/// Prolongs and replaces the key that this instance signs with.
+pub(crate) fn keep_key(key: OwnKey, spawner: &TokioSpawner) {
+    spawner.uncounted().spawn(
+        async move {
+            let mut wait = key.lifetime.refresh;
+            loop {
+                tokio::time::sleep(wait).await;
+                wait = key.lifetime.refresh;
+                if let Err(error) = key.see_to().await {
+                    let reason = crate::in_full(&*error);
+                    tracing::warn!("the key that tokens are signed with was not prolonged: {reason}");
+                    wait = wait.min(RETRY);
+                }
+            }
+        }
+        .boxed(),
+    );
+}
+
+/// Removes what has ended: app-specific tokens, service keys, and changes that no token can feel.
+pub(crate) fn keep_collected(accounts: &Accounts, spawner: &TokioSpawner) {
+    let accounts = accounts.clone();
+    spawner.uncounted().spawn(
+        async move {
+            loop {
+                if let Err(error) = collect(&accounts).await {
+                    let reason = crate::in_full(&*error);
+                    tracing::warn!("tokens and keys that have ended were not removed: {reason}");
+                }
+                tokio::time::sleep(COLLECT_INTERVAL).await;
+            }
+        }
+        .boxed(),
+    );
+}
+
+async fn collect(accounts: &Accounts) -> Result<(), Failure> {
+    let mut tokens = 0;
+    loop {
+        let removed = accounts.collect_app_tokens(COLLECTED_AT_ONCE).await?;
+        tokens += removed;
+        if removed < COLLECTED_AT_ONCE as u64 {
+            break;
+        }
+    }
+    let keys = accounts.collect_service_keys().await?;
+    accounts.forget_changes().await?;
+    tracing::debug!(tokens, keys, "collected");
+    Ok(())
+}
