@@ -163,9 +163,8 @@ impl AccountCredentials {
             return denied(ROBOT_OWNER_DISABLED);
         }
         self.note_account(&robot);
-        let name: Arc<str> = robot.name.as_str().into();
-        let identity = Identity::new(Principal::Robot(Arc::clone(&name)), CredentialKind::RobotToken);
-        Ok(Authentication::Proven(identity.with_credential_id(name)))
+        let identity = Identity::new(Principal::Robot(robot.name.into()), CredentialKind::RobotToken);
+        Ok(Authentication::Proven(identity.with_credential_id(robot.uuid)))
     }
 
     async fn user(&self, name: &str, secret: &str) -> Result<Authentication, StoreError> {

@@ -87,6 +87,7 @@ impl Inner {
     }
 
     async fn judge(&self, username: &str, password: &str) -> Result<PasswordVerdict, StoreError> {
+        let since = self.checks.ended();
         let mut user = self.find(username).await?;
         if let Some(known) = &user {
             if let Some(retry_after) = wait(&known.account, self.runtime.clock.now()) {
@@ -99,8 +100,8 @@ impl Inner {
         let Some(permit) = self.checks.permit().await else {
             return Ok(PasswordVerdict::Throttled { retry_after: BUSY });
         };
-        if permit.waited && user.is_some() {
-            // Attempts that were ahead may have failed: they count for this one.
+        if permit.is_overtaken(since) && user.is_some() {
+            // The attempts that ended may have failed: they count for this one.
             user = self.find(username).await?;
             if let Some(known) = &user
                 && let Some(retry_after) = wait(&known.account, self.runtime.clock.now())
@@ -112,7 +113,9 @@ impl Inner {
             self.checks.pretend(permit, password).await?;
             return Ok(PasswordVerdict::Invalid);
         };
-        if self.checks.compare(permit, password, &hash).await? {
+        // The permit is given back once the failure is counted, which the next attempt must see.
+        let (is_right, _permit) = self.checks.compare(permit, password, &hash).await?;
+        if is_right {
             return self.right(account).await;
         }
         let now = self.runtime.clock.now();

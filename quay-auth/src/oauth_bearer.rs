@@ -79,7 +79,8 @@ impl OAuthBearer {
             let Some(permit) = inner.checks.permit().await else {
                 return Ok(Authentication::Throttled { retry_after: BUSY });
             };
-            if !inner.checks.compare(permit, secret, &row.hash).await? {
+            let (is_right, _) = inner.checks.compare(permit, secret, &row.hash).await?;
+            if !is_right {
                 return Ok(Authentication::Denied(NOT_VALID));
             }
         }

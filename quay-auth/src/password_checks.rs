@@ -29,6 +29,7 @@ pub struct PasswordChecks {
     hasher: Arc<dyn PasswordHasher>,
     runtime: Runtime,
     permits: Arc<Semaphore>,
+    released: Arc<AtomicUsize>,
     waiting: AtomicUsize,
     max_waiting: usize,
     fingerprint: hmac::Key,
@@ -47,9 +48,24 @@ impl fmt::Debug for PasswordChecks {
 
 /// Leave to compute one hash.
 pub(crate) struct Permit {
-    guard: SemaphoreGuardArc,
-    /// Whether it took a while to get, so that what was read before may no longer be true.
-    pub(crate) waited: bool,
+    _guard: SemaphoreGuardArc,
+    released: Arc<AtomicUsize>,
+    at_grant: usize,
+}
+
+impl Permit {
+    /// Whether other attempts ended between `since`, as [`PasswordChecks::ended`] told it, and the time
+    /// when this permit was given: what was read in between may no longer be true.
+    pub(crate) const fn is_overtaken(&self, since: usize) -> bool {
+        self.at_grant != since
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        // Before the guard goes, so that whoever is let in by it sees this.
+        self.released.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 /// Counts whoever waits, also when they give up.
@@ -71,6 +87,7 @@ impl PasswordChecks {
             hasher,
             runtime,
             permits: Arc::new(Semaphore::new(4)),
+            released: Arc::default(),
             waiting: AtomicUsize::new(0),
             max_waiting: 64,
             fingerprint: hmac::Key::new(hmac::HMAC_SHA256, &secret),
@@ -111,22 +128,33 @@ impl PasswordChecks {
             .is_some_and(|since| since <= now && now < since.plus(REMEMBERED_FOR))
     }
 
+    /// How many attempts have ended.
+    pub(crate) fn ended(&self) -> usize {
+        self.released.load(Ordering::SeqCst)
+    }
+
     /// Waits for leave to compute a hash. `None` when too many wait already.
     pub(crate) async fn permit(&self) -> Option<Permit> {
-        if let Some(guard) = self.permits.try_acquire_arc() {
-            return Some(Permit { guard, waited: false });
-        }
-        let ahead = self.waiting.fetch_add(1, Ordering::SeqCst);
-        let _waiting = Waiting(&self.waiting);
-        if ahead >= self.max_waiting {
-            return None;
-        }
-        let guard = self.permits.acquire_arc().await;
-        Some(Permit { guard, waited: true })
+        let guard = if let Some(guard) = self.permits.try_acquire_arc() {
+            guard
+        } else {
+            let ahead = self.waiting.fetch_add(1, Ordering::SeqCst);
+            let _waiting = Waiting(&self.waiting);
+            if ahead >= self.max_waiting {
+                return None;
+            }
+            self.permits.acquire_arc().await
+        };
+        Some(Permit {
+            _guard: guard,
+            released: Arc::clone(&self.released),
+            at_grant: self.ended(),
+        })
     }
 
     /// Whether a password is right for a hash. The permit is kept until that is computed, also when the
-    /// caller is gone.
+    /// caller is gone, and comes back then: whoever has something to write down lets the next one in
+    /// afterwards.
     ///
     /// # Errors
     /// When there is nowhere to compute it.
@@ -135,19 +163,16 @@ impl PasswordChecks {
         permit: Permit,
         password: &str,
         hash: &str,
-    ) -> Result<bool, StoreError> {
-        let work = (Arc::clone(&self.hasher), password.to_owned(), hash.to_owned());
-        let is_right = self
-            .compute(permit, move || {
-                let (hasher, password, hash) = work;
-                hasher.verify(&password, &hash)
-            })
+    ) -> Result<(bool, Permit), StoreError> {
+        let (hasher, text, stored) = (Arc::clone(&self.hasher), password.to_owned(), hash.to_owned());
+        let (is_right, permit) = self
+            .compute(permit, move || hasher.verify(&text, &stored))
             .await?;
         if is_right {
             let now = self.runtime.clock.now();
             self.right.insert(self.fingerprint(password, hash), now);
         }
-        Ok(is_right)
+        Ok((is_right, permit))
     }
 
     /// Takes as long as [`compare`](Self::compare), for users who do not exist.
@@ -155,24 +180,18 @@ impl PasswordChecks {
     /// # Errors
     /// When there is nowhere to compute it.
     pub(crate) async fn pretend(&self, permit: Permit, password: &str) -> Result<(), StoreError> {
-        let work = (Arc::clone(&self.hasher), password.to_owned());
-        self.compute(permit, move || {
-            let (hasher, password) = work;
-            // A password that cannot be hashed cannot be right either, and takes no time in both cases.
-            let _ = hasher.hash(&password);
-        })
-        .await
+        let (hasher, text) = (Arc::clone(&self.hasher), password.to_owned());
+        // A password that cannot be hashed cannot be right either, and takes no time in both cases.
+        let (_, _) = self.compute(permit, move || hasher.hash(&text).is_ok()).await?;
+        Ok(())
     }
 
-    async fn compute<T: Send + 'static>(
+    async fn compute(
         &self,
         permit: Permit,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let answer = blocking(&*self.runtime.spawner, move || {
-            let _guard = permit.guard;
-            work()
-        });
+        work: impl FnOnce() -> bool + Send + 'static,
+    ) -> Result<(bool, Permit), StoreError> {
+        let answer = blocking(&*self.runtime.spawner, move || (work(), permit));
         answer.await.map_err(|_| {
             let what = "compare a password: the host runs no more work";
             StoreError::new(StoreErrorKind::Unavailable, what)
@@ -214,7 +233,7 @@ mod tests {
     fn compare(checks: &PasswordChecks, password: &str, hash: &str) -> bool {
         block_on(async {
             let permit = checks.permit().await.unwrap();
-            checks.compare(permit, password, hash).await.unwrap()
+            checks.compare(permit, password, hash).await.unwrap().0
         })
     }
 
@@ -252,7 +271,8 @@ mod tests {
         let (checks, _, _) = checks();
         let checks = checks.with_limits(1, 1);
         let first = checks.permit().now_or_never().unwrap().unwrap();
-        assert!(!first.waited);
+        let since = checks.ended();
+        assert!(!first.is_overtaken(since));
         let mut second = Box::pin(checks.permit());
         assert!(second.as_mut().now_or_never().is_none());
         assert!(checks.permit().now_or_never().unwrap().is_none());
@@ -261,7 +281,9 @@ mod tests {
         let mut third = Box::pin(checks.permit());
         assert!(third.as_mut().now_or_never().is_none());
         block_on(checks.compare(first, "a", "b")).unwrap();
-        assert!(block_on(third).unwrap().waited);
-        assert!(!checks.permit().now_or_never().unwrap().unwrap().waited);
+        let third = block_on(third).unwrap();
+        assert!(third.is_overtaken(since) && !third.is_overtaken(checks.ended()));
+        drop(third);
+        assert!(checks.permit().now_or_never().unwrap().is_some());
     }
 }

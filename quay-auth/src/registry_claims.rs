@@ -89,6 +89,7 @@ pub(crate) struct Context {
     entity_kind: Option<String>,
     entity_reference: Option<String>,
     scope: Option<String>,
+    credential: Option<String>,
 }
 
 /// What is known of the credential behind an identity: its kind, and how far it reaches.
@@ -112,8 +113,8 @@ pub fn subject_of(identity: &Identity) -> Option<String> {
 /// The `context` claim of an identity, without the keys of content trust. `account` is the identity's
 /// account: its uuid stands in where the identity names no credential.
 ///
-/// Beside what Quay writes, `scope` holds how far an OAuth token reaches. A repository's token is named by
-/// its public half, never by its code.
+/// Beside what Quay writes, `scope` holds how far an OAuth token reaches, and `credential` which secret of a
+/// robot's it was. A repository's token is named by its public half, never by its code.
 #[must_use]
 pub fn context_of(identity: &Identity, account: Option<&Account>) -> Value {
     let (credential, access) = credential_of(identity);
@@ -138,6 +139,10 @@ pub fn context_of(identity: &Identity, account: Option<&Account>) -> Value {
     put("entity_kind", entity.into());
     put("entity_reference", reference.clone().into());
     put("kind", legacy.into());
+    // A robot's uuid changes with its secret: what was issued for the one before can be told.
+    if let (Principal::Robot(_), Some(uuid)) = (&identity.principal, &identity.credential_id) {
+        put("credential", uuid.as_ref().into());
+    }
     match &identity.principal {
         Principal::User(name) | Principal::Robot(name) => put("user", name.as_ref().into()),
         _ => put("token", reference.clone().into()),
@@ -242,6 +247,10 @@ pub(crate) fn identity(
     let grants = TokenGrants::new(issued, credential, behind, roles);
     let mut identity =
         Identity::new(principal, CredentialKind::RegistryToken).with_access(Access::Grants(Arc::new(grants)));
+    let reference = match credential {
+        CredentialKind::RobotToken => context.credential.as_deref().or(reference),
+        _ => reference,
+    };
     if let (Some(reference), false) = (reference, credential == CredentialKind::None) {
         identity = identity.with_credential_id(reference);
     }

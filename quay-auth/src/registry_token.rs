@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use moka::sync::Cache;
-use quay_core::accounts::{AccountOptions, AccountStore, RegistryClaims, TokenIssuer};
+use quay_core::accounts::{AccountOptions, AccountStore, TokenIssuer, TokenRequest};
 use quay_core::auth::{Authentication, Authenticator, Credentials, Identity};
 use quay_core::runtime::{Runtime, Timestamp};
 use quay_core::{CredentialKind, Namespace, Principal, StoreError};
@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use crate::challenge::challenge;
 use crate::jwt::{Audience, Token, Validity};
 use crate::keys::InstanceKey;
-use crate::registry_claims::{AccessEntry, Context, TokenNames, identity};
+use crate::registry_claims::{AccessEntry, Context, TokenNames, claims, identity};
 use crate::token_keys::{KeyLookup, TokenKeys};
 
 /// How tokens for the registry protocol are issued and taken.
@@ -271,7 +271,23 @@ impl RegistryTokens {
 #[async_trait]
 impl TokenIssuer for RegistryTokens {
     /// Keeps the calling thread busy for about a millisecond.
-    async fn issue(&self, claims: &RegistryClaims) -> Result<String, StoreError> {
+    async fn issue(&self, request: &TokenRequest<'_>) -> Result<String, StoreError> {
+        let grants: Vec<AccessEntry> = request
+            .grants
+            .iter()
+            .map(|(name, actions)| {
+                let actions = actions.iter().map(|&action| action.to_owned()).collect();
+                AccessEntry::repository(name.as_str(), actions)
+            })
+            .collect();
+        let claims = claims(
+            request.identity,
+            request.account,
+            request.audience.map(ToOwned::to_owned),
+            &grants,
+            request.issued,
+            request.lifetime,
+        );
         let issued_s = claims.issued.as_millis().div_euclid(1000);
         let lifetime_s = i64::try_from(claims.lifetime.as_secs()).unwrap_or(i64::MAX);
         self.signing_key().sign(&Issued {

@@ -6,12 +6,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::stream::BoxStream;
 use futures::{FutureExt, Stream, StreamExt};
 use http_body::{Body, Frame, SizeHint};
 use quay_core::blob_store::{BlobBody, ByteStream, FileRange};
-use quay_core::{BodyError, StoreError, StoreErrorKind};
+use quay_core::{BodyError, Error, ErrorKind, StoreError, StoreErrorKind};
 use tokio::task::JoinHandle;
 use tokio::time::Sleep;
 
@@ -33,6 +33,30 @@ where
         ended: false,
     }
     .boxed()
+}
+
+/// All of a body, up to `limit` bytes, if it arrives within `time`.
+pub(crate) async fn collected(mut pieces: ByteStream, limit: u64, time: Duration) -> Result<Bytes, Error> {
+    let read = async {
+        let mut content = BytesMut::new();
+        while let Some(piece) = pieces.next().await {
+            let piece = piece.map_err(|error| {
+                let kind = match error {
+                    BodyError::TimedOut => ErrorKind::BodyTimeout,
+                    _ => ErrorKind::Rejected,
+                };
+                Error::new(kind, error.to_string())
+            })?;
+            content.extend_from_slice(&piece);
+            if content.len() as u64 > limit {
+                let error = BodyError::TooLarge { limit };
+                return Err(Error::new(ErrorKind::TooLarge, error.to_string()));
+            }
+        }
+        Ok(content.freeze())
+    };
+    let late = |_| Error::new(ErrorKind::BodyTimeout, BodyError::TimedOut.to_string());
+    tokio::time::timeout(time, read).await.map_err(late)?
 }
 
 struct Incoming<B> {

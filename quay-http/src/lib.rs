@@ -6,6 +6,9 @@ mod conditional;
 #[cfg(feature = "server")]
 mod connection;
 mod credentials;
+mod docker_version;
+mod form;
+mod keys;
 mod linger;
 #[expect(
     unsafe_code,
@@ -19,10 +22,15 @@ mod runtime;
 #[cfg(feature = "server")]
 mod server;
 mod service;
+mod site;
+mod token;
 
-pub use api::{ApiService, ApiSettings, HealthCheck, HealthLevel, SessionAccounts, WebService};
+pub use api::{ApiService, ApiSettings, HealthCheck, HealthLevel, WebService};
 pub use body::ResponseBody;
+pub use keys::KeyService;
 pub use runtime::{TokioSpawner, tokio_runtime};
 #[cfg(feature = "server")]
 pub use server::{RequestBody, Server, Timeouts};
 pub use service::{ClientAddress, RegistryService, RequestId, Settings};
+pub use site::Site;
+pub use token::TokenService;

@@ -1,6 +1,6 @@
 //! Responses, and the one place where an error becomes one.
 
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RANGE, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, Response, StatusCode};
 use http_body::Body as _;
 use quay_core::{Error, ErrorKind};
@@ -107,10 +107,31 @@ pub(crate) fn failure(error: &Error, challenge: Option<&str>) -> Answer {
             response = response.with(WWW_AUTHENTICATE, challenge);
         }
     }
+    if let Some(wait) = wait(error) {
+        response = response.with(RETRY_AFTER, &wait);
+    }
     if let Some(stored) = error.stored() {
         response = response.with(RANGE, &upload_range(stored));
     }
     response
+}
+
+/// How many seconds to wait before trying again, where waiting helps.
+pub(crate) fn wait(error: &Error) -> Option<String> {
+    let known = error.retry_after().map(|wait| {
+        let part = u64::from(wait.subsec_nanos() > 0);
+        wait.as_secs().saturating_add(part)
+    });
+    matches!(error.kind(), ErrorKind::Throttled | ErrorKind::Unavailable)
+        .then(|| known.unwrap_or(1).max(1).to_string())
+}
+
+/// The answer to somebody who has to wait (registry-protocol, section 6).
+pub(crate) fn throttled(error: &Error) -> Answer {
+    answer(StatusCode::TOO_MANY_REQUESTS)
+        .with_static(CONTENT_TYPE, "text/plain; charset=utf-8")
+        .with(RETRY_AFTER, wait(error).as_deref().unwrap_or("1"))
+        .with_body(ResponseBody::full(error.public_message().to_owned()))
 }
 
 /// What an upload holds, as the `Range` header says it.

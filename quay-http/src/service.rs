@@ -17,11 +17,13 @@ use http_body::Body;
 use quay_core::auth::{Authentication, Authenticator, Identity};
 use quay_core::runtime::Runtime;
 use quay_core::{Action, Caller, CredentialKind, Error, ErrorKind, Principal, Registry};
+use semver::VersionReq;
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
 use crate::body::ResponseBody;
 use crate::credentials::Presented;
+use crate::docker_version;
 use crate::linger::Lingering;
 use crate::protocol;
 use crate::response::{Answer, bad_path, failure, method_not_allowed, no_such_path, without_body};
@@ -71,7 +73,7 @@ impl RequestIds {
     }
 }
 
-/// What the protocol's service is told besides the registry.
+/// What the protocol's services are told besides the registry.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Settings {
@@ -79,6 +81,10 @@ pub struct Settings {
     pub authenticators: Vec<Arc<dyn Authenticator>>,
     /// How long a request's body may pause.
     pub body_idle: Duration,
+    /// Versions of docker that are told that there is no version 2 here: `BLACKLIST_V2_SPEC`.
+    pub refused_docker_versions: Option<VersionReq>,
+    /// Whether `GET /v2/` is answered at all: `FEATURE_ADVERTISE_V2`.
+    pub advertise_v2: bool,
 }
 
 impl Default for Settings {
@@ -86,6 +92,8 @@ impl Default for Settings {
         Self {
             authenticators: Vec::new(),
             body_idle: Duration::from_mins(1),
+            refused_docker_versions: None,
+            advertise_v2: true,
         }
     }
 }
@@ -102,6 +110,20 @@ impl Settings {
     #[must_use]
     pub const fn with_body_idle(mut self, idle: Duration) -> Self {
         self.body_idle = idle;
+        self
+    }
+
+    /// Sets which versions of docker are told that there is no version 2 here.
+    #[must_use]
+    pub fn with_refused_docker_versions(mut self, refused: Option<VersionReq>) -> Self {
+        self.refused_docker_versions = refused;
+        self
+    }
+
+    /// Sets whether `GET /v2/` is answered at all.
+    #[must_use]
+    pub const fn with_advertise_v2(mut self, advertise: bool) -> Self {
+        self.advertise_v2 = advertise;
         self
     }
 }
@@ -150,10 +172,17 @@ impl RegistryService {
     where
         B: Body<Data = Bytes> + Send + 'static,
     {
+        if *route == Route::Base && !self.settings.advertise_v2 {
+            return no_such_path();
+        }
         let caller = match self.caller(parts).await {
             Ok(caller) => caller,
             Err(error) => return failure(&error, self.challenge(route, &parts.method).as_deref()),
         };
+        let refused = self.settings.refused_docker_versions.as_ref();
+        if *route == Route::Base && docker_version::is_refused(caller.user_agent.as_deref(), refused) {
+            return no_such_path();
+        }
         let exchange = protocol::Exchange {
             registry: &self.registry,
             caller: &caller,
@@ -177,17 +206,7 @@ impl RegistryService {
     async fn caller(&self, parts: &Parts) -> Result<Caller, Error> {
         let presented = Presented::from_headers(&parts.headers);
         let identity = self.identity(&presented).await?;
-        let address = parts.extensions.get::<ClientAddress>().map(|address| address.0);
-        let user_agent = parts
-            .headers
-            .get(USER_AGENT)
-            .and_then(|value| value.to_str().ok())
-            .map(Arc::from);
-        let request_id = parts.extensions.get::<RequestId>().map(|id| Arc::clone(&id.0));
-        Ok(Caller::identified(identity)
-            .with_client_address(address)
-            .with_user_agent(user_agent)
-            .with_request_id(request_id))
+        Ok(accompanied(Caller::identified(identity), parts))
     }
 
     async fn identity(&self, presented: &Presented) -> Result<Identity, Error> {
@@ -225,6 +244,22 @@ impl RegistryService {
             .first()
             .map(|authenticator| authenticator.challenge(scope.as_deref()))
     }
+}
+
+/// Adds to a caller where the request came from.
+pub(crate) fn accompanied(caller: Caller, parts: &Parts) -> Caller {
+    let address = parts.extensions.get::<ClientAddress>().map(|address| address.0);
+    let user_agent = parts
+        .headers
+        .get(USER_AGENT)
+        .and_then(|value| value.to_str().ok())
+        .filter(|user_agent| !user_agent.is_empty())
+        .map(Arc::from);
+    let request_id = parts.extensions.get::<RequestId>().map(|id| Arc::clone(&id.0));
+    caller
+        .with_client_address(address)
+        .with_user_agent(user_agent)
+        .with_request_id(request_id)
 }
 
 pub(crate) fn request_span<B>(request: &Request<B>) -> tracing::Span {

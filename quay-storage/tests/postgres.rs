@@ -38,6 +38,7 @@ async fn an_outage_is_told_and_survived() {
 async fn connections_are_made_when_they_can_be() {
     let server = Postgres::started();
     server::idle_connections_that_died_are_replaced(&server).await;
+    server::connections_may_be_used_once(&server).await;
     server::the_first_connection_is_tried_for_a_while(&server).await;
     server::migrations_of_two_processes_do_not_meet(&server).await;
 }

@@ -210,7 +210,7 @@ fn any_identity() -> impl Strategy<Value = (Identity, Vec<(String, RepositoryRol
         let identity = match kind {
             0 => Identity::new(user(), CredentialKind::Password).with_credential_id(id),
             1 => Identity::new(Principal::Robot(name.as_str().into()), CredentialKind::RobotToken)
-                .with_credential_id(name),
+                .with_credential_id(id),
             2 => Identity::new(user(), CredentialKind::AppSpecificToken).with_credential_id(id),
             3 => Identity::new(user(), CredentialKind::OAuthToken)
                 .with_credential_id(id)

@@ -13,7 +13,6 @@ use quay_core::testing::{ManualClock, test_runtime};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::registry_claims::claims;
 
 const NOW_S: i64 = 1_600_000_000;
 
@@ -111,19 +110,12 @@ fn a_token_proves_what_it_was_issued_for() {
     let setup = setup();
     let alice = Identity::new(Principal::User("alice".into()), CredentialKind::AppSpecificToken)
         .with_credential_id("uuid");
-    let grants = [AccessEntry::repository(
-        "alice/app",
-        vec!["pull".to_owned(), "push".to_owned()],
-    )];
-    let claims = claims(
-        &alice,
-        None,
-        Some("registry.example".to_owned()),
-        &grants,
-        setup.tokens.runtime.clock.now(),
-        Duration::from_hours(1),
-    );
-    let token = block_on(setup.tokens.issue(&claims)).unwrap();
+    let grants = [("alice/app".to_owned(), vec!["pull", "push"])];
+    let now = setup.tokens.runtime.clock.now();
+    let mut request = TokenRequest::new(&alice, now, Duration::from_hours(1));
+    request.audience = Some("registry.example");
+    request.grants = &grants;
+    let token = block_on(setup.tokens.issue(&request)).unwrap();
     let Authentication::Proven(identity) = setup.ask(&token) else {
         panic!("{:?}", setup.ask(&token));
     };
@@ -138,7 +130,7 @@ fn a_token_proves_what_it_was_issued_for() {
     assert_eq!(grants.credential, CredentialKind::AppSpecificToken);
     assert_eq!(grants.issued, Timestamp::from_millis(NOW_S * 1000));
     // For nobody in particular is for nobody.
-    let mut elsewhere = claims.clone();
+    let mut elsewhere = request.clone();
     elsewhere.audience = None;
     assert!(!setup.accepts(&block_on(setup.tokens.issue(&elsewhere)).unwrap()));
 }

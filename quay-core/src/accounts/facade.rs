@@ -197,6 +197,12 @@ impl Accounts {
         &self.0.options
     }
 
+    /// The host's abilities, as they were handed in.
+    #[must_use]
+    pub fn runtime(&self) -> &Runtime {
+        &self.0.runtime
+    }
+
     /// Seals what clients carry.
     #[must_use]
     pub fn seal(&self) -> &Arc<dyn Seal> {
@@ -425,10 +431,7 @@ impl Accounts {
     }
 
     /// Names of accounts by id, each looked up once.
-    pub(super) async fn names(
-        &self,
-        ids: impl IntoIterator<Item = AccountId>,
-    ) -> Result<HashMap<AccountId, Account>, Error> {
+    pub(super) async fn names(&self, ids: Vec<AccountId>) -> Result<HashMap<AccountId, Account>, Error> {
         let mut reader = self.reader();
         let mut found = HashMap::new();
         for id in ids {

@@ -1,9 +1,11 @@
 //! Accounts: users, organizations, teams, robots, permissions and tokens.
 
 mod applications;
+mod authorization;
 mod facade;
 mod keys;
 mod log;
+mod login;
 mod name;
 mod options;
 mod organizations;
@@ -14,33 +16,33 @@ mod registry_access;
 mod rights;
 mod robots;
 mod role;
+mod sign_up;
 mod store;
 mod superuser;
 mod teams;
 mod tokens;
 mod users;
 
-pub use applications::{
-    ApplicationChanges, ApplicationView, AuthorizationRequest, CheckedRequest, IssuedToken, NotAuthorized,
-    OAUTH_TOKEN_LIFETIME, TOKEN_NAME,
-};
+pub use applications::{ApplicationChanges, ApplicationView, IssuedToken, OAUTH_TOKEN_LIFETIME, TOKEN_NAME};
+pub use authorization::{AuthorizationRequest, CheckedRequest, NotAuthorized};
 pub use facade::{Accounts, CHANGE_MEMORY, Subject, Tools};
 pub use keys::{CreatedServiceKey, KeyPut, KeyStatus, ServiceKeyView};
 pub use organizations::{Member, OrganizationChanges, OrganizationView};
 pub use permissions::{Delegate, PrototypeView, UserPermission};
-pub use registry_access::{AccountAuthorizer, AskedActions, Changes};
+pub use registry_access::{AccountAuthorizer, AskedActions, AskedScope, Changes, RegistryToken};
 pub use robots::{Robot, RobotDetail, RobotOwner};
+pub use sign_up::{Initialized, Recovery, SignUp};
 pub use superuser::CreatedUser;
 pub use teams::{TeamMember, TeamMembers};
 pub use tokens::{ACCESS_TOKEN_NAME, APP_TOKEN_NAME, Entities};
-pub use users::{Initialized, Me, Membership, Recovery, SignUp, UserChanges};
+pub use users::{Me, Membership, UserChanges};
 
 pub use log::{ActionLog, LogEntry, LogKind};
 pub use name::{is_account_name, is_email, robot_name};
 pub use options::AccountOptions;
 pub use ports::{
     KeyServerToken, LoginEngine, Mail, Mailer, NewKeyPair, PasswordHasher, PasswordVerdict, RegistryClaims,
-    Seal, SecretBox, ServiceKeyCrypto, TokenIssuer,
+    Seal, SecretBox, ServiceKeyCrypto, TokenIssuer, TokenRequest,
 };
 pub use record::{
     AccessToken, Account, AccountId, AccountKind, AppToken, Application, AuthorizationCode, Change,

@@ -167,6 +167,15 @@ impl AccountOptions {
         }
     }
 
+    /// The same, for another address: `host[:port]` as clients know it, and the scheme of links to it.
+    #[must_use]
+    pub fn at(mut self, scheme: &str, hostname: &str) -> Self {
+        hostname.clone_into(&mut self.hostname);
+        self.base_url = format!("{scheme}://{hostname}");
+        self.session_cookie_secure |= scheme == "https";
+        self
+    }
+
     /// Whether a user is a superuser of this installation.
     #[must_use]
     pub fn is_superuser(&self, name: &str) -> bool {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::auth::Identity;
 use crate::error::StoreError;
 use crate::runtime::Timestamp;
 
@@ -91,14 +92,48 @@ impl RegistryClaims {
     }
 }
 
+/// A token for the registry protocol that is to be issued.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct TokenRequest<'a> {
+    /// Whose it is, and by which credential.
+    pub identity: &'a Identity,
+    /// The identity's account, if it has one.
+    pub account: Option<&'a super::Account>,
+    /// Who the token will be shown to: `service` as the client sent it.
+    pub audience: Option<&'a str>,
+    /// Repositories, named as the client did, and the actions granted in each.
+    pub grants: &'a [(String, Vec<&'static str>)],
+    /// From when it counts.
+    pub issued: Timestamp,
+    /// For how long.
+    pub lifetime: Duration,
+}
+
+impl<'a> TokenRequest<'a> {
+    /// A request for a token that grants nothing and is for nobody in particular.
+    #[must_use]
+    pub const fn new(identity: &'a Identity, issued: Timestamp, lifetime: Duration) -> Self {
+        Self {
+            identity,
+            account: None,
+            audience: None,
+            grants: &[],
+            issued,
+            lifetime,
+        }
+    }
+}
+
 /// Signs tokens for the registry protocol.
 #[async_trait]
 pub trait TokenIssuer: Debug + Send + Sync + 'static {
-    /// Signs a token.
+    /// Signs a token. Whoever reads it gets back the identity, as far as its credential reached, and the
+    /// grants.
     ///
     /// # Errors
     /// When there is no key to sign with.
-    async fn issue(&self, claims: &RegistryClaims) -> Result<String, StoreError>;
+    async fn issue(&self, request: &TokenRequest<'_>) -> Result<String, StoreError>;
 }
 
 /// A key pair for a service (`quay-api.md`, 3.12).

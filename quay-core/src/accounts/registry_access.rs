@@ -8,10 +8,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::facade::{Accounts, CHANGE_MEMORY, Subject, reach_of};
+use super::ports::TokenRequest;
 use super::rights::Reach;
 use super::role::RepositoryRole;
 use super::store::AccountKey;
-use crate::auth::{Action, Authorizer, Decision, Resource};
+use crate::auth::{Action, Authorizer, Decision, Identity, Resource};
 use crate::caller::{Access, Caller, CredentialKind, Principal, TokenGrants};
 use crate::error::{Error, ErrorKind, StoreError};
 use crate::metadata::{PageRequest, RepositoryKind, RepositoryRecord, RepositoryState, Visibility};
@@ -29,6 +30,44 @@ pub struct AskedActions {
     /// `*`
     pub all: bool,
 }
+
+/// A scope that a client asks a token for.
+#[derive(Debug, Clone)]
+#[expect(clippy::exhaustive_structs, reason = "the parts of a scope")]
+pub struct AskedScope {
+    /// The repository's name as the client wrote it, perhaps with the registry's host.
+    pub written: String,
+    /// The repository.
+    pub name: RepositoryName,
+    /// What is to be done with it.
+    pub actions: AskedActions,
+}
+
+/// An issued token for the registry protocol.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct RegistryToken {
+    /// The token.
+    pub token: String,
+    /// When it was issued.
+    pub issued: Timestamp,
+    /// How long it lives.
+    pub lifetime: Duration,
+    /// What it grants: repositories as the client wrote them, and the actions in each, perhaps none.
+    pub grants: Vec<(String, Vec<&'static str>)>,
+}
+
+impl std::fmt::Debug for RegistryToken {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("RegistryToken")
+            .field("issued", &self.issued)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How long a token for the registry protocol lives (registry-protocol, section 4).
+const TOKEN_LIFETIME: Duration = Duration::from_hours(1);
 
 /// Clocks of two processes may differ by this much, and a change be seen this much later.
 const SKEW: Duration = Duration::from_secs(5);
@@ -98,6 +137,42 @@ impl Accounts {
         let news = self.reader().changes(since).await?;
         changes.note(news, now.minus(CHANGE_MEMORY));
         Ok(())
+    }
+
+    /// Issues a token for the registry protocol that grants what the caller may do of what is asked for.
+    ///
+    /// # Errors
+    /// As [`grant_scope`](Self::grant_scope), or when nothing can be signed.
+    pub async fn registry_token(
+        &self,
+        caller: &Caller,
+        audience: Option<&str>,
+        scopes: &[AskedScope],
+    ) -> Result<RegistryToken, Error> {
+        let mut grants = Vec::with_capacity(scopes.len());
+        for scope in scopes {
+            let granted = self.grant_scope(caller, &scope.name, scope.actions).await?;
+            grants.push((scope.written.clone(), granted));
+        }
+        let account = match caller.account() {
+            Some(name) => self.reader().account(AccountKey::Name(name)).await?,
+            None => None,
+        };
+        let mut identity =
+            Identity::new(caller.principal.clone(), caller.credential).with_access(caller.access.clone());
+        identity.credential_id.clone_from(&caller.credential_id);
+        let issued = self.now();
+        let mut request = TokenRequest::new(&identity, issued, TOKEN_LIFETIME);
+        request.account = account.as_ref();
+        request.audience = audience;
+        request.grants = &grants;
+        let token = self.0.tools.issuer.issue(&request).await?;
+        Ok(RegistryToken {
+            token,
+            issued,
+            lifetime: TOKEN_LIFETIME,
+            grants,
+        })
     }
 
     /// What one scope of a token is granted. The repository is made if it is missing and the caller may
@@ -253,11 +328,12 @@ impl Accounts {
             }
             (CredentialKind::AccessToken, Some(name)) => reader.access_token(name).await?.is_some(),
             (CredentialKind::RobotToken, _) => {
-                // A token made anew makes what was issued for the one before worthless: its uuid is another.
                 match caller.account() {
                     None => false,
                     Some(name) => match reader.account(AccountKey::Name(name)).await? {
                         None => false,
+                        // A new secret comes with a new uuid: what was issued for the one before is void.
+                        Some(robot) if id != Some(&robot.uuid) => false,
                         Some(robot) => {
                             let owner = match robot.owner {
                                 Some(owner) => reader.account(AccountKey::Id(owner)).await?,

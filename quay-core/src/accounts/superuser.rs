@@ -371,25 +371,19 @@ impl Accounts {
             .into_iter()
             .map(|summary| summary.team)
             .find(|team| team.role == super::role::TeamRole::Admin);
-        let team = match admins {
-            Some(team) => team.id,
-            None => {
-                let owners = owners(organization.id);
-                match unit.insert_team(&owners).await? {
-                    Some(id) => id,
-                    None => {
-                        // There is a team of that name with a lesser role.
-                        let key = TeamKey::Name(organization.id, &owners.name);
-                        let mut team = unit
-                            .team(key)
-                            .await?
-                            .ok_or_else(|| rejected("The team owners could not be made"))?;
-                        team.role = super::role::TeamRole::Admin;
-                        unit.save_team(&team).await?;
-                        team.id
-                    }
-                }
-            }
+        let owners = owners(organization.id);
+        let team = if let Some(team) = admins {
+            team.id
+        } else if let Some(id) = unit.insert_team(&owners).await? {
+            id
+        } else {
+            // There is a team of that name with a lesser role.
+            let key = TeamKey::Name(organization.id, &owners.name);
+            let found = unit.team(key).await?;
+            let mut team = found.ok_or_else(|| rejected("The team owners could not be made"))?;
+            team.role = super::role::TeamRole::Admin;
+            unit.save_team(&team).await?;
+            team.id
         };
         unit.add_member(team, actor.account.id).await?;
         Ok(())

@@ -49,6 +49,11 @@ impl Accounts {
     }
 
     /// Those of the tokens that end soon: a tenth of their lifetime is left, or of four weeks.
+    #[must_use]
+    pub fn only_expiring(&self, tokens: Vec<AppToken>) -> Vec<AppToken> {
+        self.expiring(tokens, true)
+    }
+
     pub(super) fn expiring(&self, mut tokens: Vec<AppToken>, expiring: bool) -> Vec<AppToken> {
         if expiring {
             let four_weeks = std::time::Duration::from_hours(28 * 24);

@@ -1,25 +1,19 @@
 //! What users do with their own accounts.
 
-use std::time::Duration;
-
 use serde_json::json;
 
-use super::facade::{Accounts, Actor, Subject, change, invalid, not_found, object, refuse, rejected};
-use super::log::LogKind;
-use super::name::{check_name, check_password, is_email};
-use super::ports::{Mail, PasswordVerdict};
-use super::record::{Account, AccountId, AccountKind, Confirmation, ConfirmationPurpose, Notice, Team};
+use super::facade::{Accounts, Actor, Subject, change, invalid, not_found, object, rejected};
+use super::log::{LogEntry, LogKind};
+use super::name::check_password;
+use super::ports::PasswordVerdict;
+use super::record::{Account, AccountId, AccountKind, ConfirmationPurpose, Notice, Team};
 use super::role::{TeamRole, UserRole};
+use super::sign_up::MAIL_LIFETIME;
 use super::store::{AccountFilter, AccountKey, AccountWrites, TeamKey};
-use crate::caller::{Caller, CredentialKind};
+use crate::caller::Caller;
 use crate::error::{Error, ErrorKind};
 use crate::metadata::PageRequest;
 use crate::runtime::Timestamp;
-
-/// How long a link in a mail counts.
-const MAIL_LIFETIME: Duration = Duration::from_hours(72);
-/// How long a link that sets a new password counts.
-const RECOVERY_LIFETIME: Duration = Duration::from_mins(30);
 
 /// A user as the user sees themselves.
 #[derive(Debug, Clone)]
@@ -45,16 +39,6 @@ pub struct Membership {
     pub role: TeamRole,
 }
 
-/// What came of signing up.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum SignUp {
-    /// A mail has been sent; the link in it completes the sign-up.
-    AwaitingVerification,
-    /// The account may be used.
-    Done(Box<Account>),
-}
-
 /// What somebody changes about their account; what is absent stays.
 #[derive(Debug, Clone, Default)]
 #[expect(
@@ -73,26 +57,6 @@ pub struct UserChanges {
     pub family_name: Option<Option<String>>,
     pub company: Option<Option<String>>,
     pub location: Option<Option<String>>,
-}
-
-/// What came of asking for a new password.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Recovery {
-    /// If there is such a user, a mail is on its way.
-    Sent,
-}
-
-/// What somebody is who has just created the first account.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Initialized {
-    /// The account.
-    pub account: Account,
-    /// The password as clients may keep it.
-    pub encrypted_password: String,
-    /// A token with every scope, if one was asked for.
-    pub access_token: Option<String>,
 }
 
 impl Accounts {
@@ -160,358 +124,6 @@ impl Accounts {
             .ok_or_else(not_found)
     }
 
-    /// Checks what a new account would be called.
-    pub(super) async fn check_new(&self, name: &str, email: Option<&str>) -> Result<(), Error> {
-        check_name(name, "namespace")?;
-        if let Some(email) = email {
-            self.check_email(email)?;
-        }
-        // What was pushed before there were accounts belongs to nobody, least of all to who comes first.
-        if self.reader().has_repositories(name).await? {
-            return Err(taken());
-        }
-        Ok(())
-    }
-
-    pub(super) fn check_email(&self, email: &str) -> Result<(), Error> {
-        if !is_email(email) {
-            return Err(invalid(format!("Invalid email address: {email}")));
-        }
-        let refused = |domain: &str| {
-            let listed = &self.0.options.refused_email_domains;
-            listed
-                .iter()
-                .any(|refused| domain == refused || domain.ends_with(&format!(".{refused}")))
-        };
-        match email.rsplit_once('@') {
-            Some((_, domain)) if refused(&domain.to_ascii_lowercase()) => {
-                Err(invalid("This email address domain cannot be used"))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// A user that is not stored yet.
-    pub(super) async fn new_user(
-        &self,
-        name: &str,
-        email: Option<&str>,
-        password: Option<&str>,
-    ) -> Result<Account, Error> {
-        let mut account = Account::new(AccountKind::User, name, self.uuid(), self.now());
-        account.email = email.map(ToOwned::to_owned);
-        account.tag_expiration_s = self.0.options.default_tag_expiration_s;
-        account.verified = !self.0.options.mailing;
-        if let Some(password) = password {
-            account.password_hash = Some(self.hash(password).await?);
-        }
-        Ok(account)
-    }
-
-    /// Signs somebody up.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidRequest`] when name, password or address cannot be used,
-    /// [`ErrorKind::Rejected`] when they are taken.
-    pub async fn sign_up(
-        &self,
-        username: &str,
-        password: &str,
-        email: Option<&str>,
-        invite_code: Option<&str>,
-        caller: &Caller,
-    ) -> Result<SignUp, Error> {
-        let options = &self.0.options;
-        let invite = match invite_code.filter(|code| !code.is_empty()) {
-            Some(code) => self.reader().invite(code).await?,
-            None => None,
-        };
-        if options.invite_only && invite.is_none() {
-            return Err(invalid("Invalid code: an invitation is needed to sign up"));
-        }
-        let email = email.filter(|email| !email.is_empty());
-        if options.mailing && email.is_none() {
-            return Err(invalid("An email address is required"));
-        }
-        check_password(password)?;
-        self.check_new(username, email).await?;
-        let mut account = self.new_user(username, email, Some(password)).await?;
-        // Whoever followed the link in an invitation has shown that the address is theirs.
-        if invite
-            .as_ref()
-            .is_some_and(|invite| invite.email.as_deref().is_some_and(|asked| Some(asked) == email))
-        {
-            account.verified = true;
-        }
-        let entry = self
-            .entry(
-                caller,
-                LogKind::UserCreate,
-                Some(username),
-                json!({ "username": username, "email": email }),
-            )
-            .await?;
-        let confirmation = if account.verified {
-            None
-        } else {
-            Some(self.code(40))
-        };
-        let id = change!(self, |unit| async {
-            let id = insert(unit, &account).await?;
-            if let Some(code) = &confirmation {
-                let confirmation = self.confirmation(code, id, ConfirmationPurpose::Confirm, MAIL_LIFETIME);
-                unit.insert_confirmation(&confirmation).await?;
-            }
-            unit.log(&entry).await?;
-            Ok(id)
-        })?;
-        account.id = id;
-        match (confirmation, email) {
-            (Some(code), Some(email)) => {
-                self.mail(&self.confirmation_mail(username, email, &code)).await?;
-                Ok(SignUp::AwaitingVerification)
-            }
-            _ => Ok(SignUp::Done(Box::new(account))),
-        }
-    }
-
-    fn confirmation(
-        &self,
-        code: &str,
-        account: AccountId,
-        purpose: ConfirmationPurpose,
-        lifetime: Duration,
-    ) -> Confirmation {
-        Confirmation {
-            code_hash: code_hash(code),
-            account,
-            purpose,
-            new_email: None,
-            expires: self.now().plus(lifetime),
-        }
-    }
-
-    fn confirmation_mail(&self, username: &str, email: &str, code: &str) -> Mail {
-        let options = &self.0.options;
-        Mail::new(
-            email.to_owned(),
-            format!("Please confirm your {} email", options.title),
-            format!(
-                "Hello {username},\n\nthis address was given to {}. To confirm that it is yours, open\n\n{}/confirm?code={code}\n\n\
-                 If you did not ask for this, do nothing.\n",
-                options.title, options.base_url
-            ),
-        )
-    }
-
-    /// The user whose address a code from a mail proves.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidRequest`] when the code is unknown, used or too old.
-    pub async fn confirm(&self, code: &str) -> Result<Account, Error> {
-        let hash = code_hash(code);
-        let now = self.now();
-        change!(self, |unit| async {
-            let confirmation = unit
-                .take_confirmation(&hash)
-                .await?
-                .filter(|found| found.purpose == ConfirmationPurpose::Confirm && found.expires > now)
-                .ok_or_else(|| invalid("Invalid or expired confirmation code"))?;
-            let mut account = unit
-                .account(AccountKey::Id(confirmation.account))
-                .await?
-                .ok_or_else(not_found)?;
-            account.verified = true;
-            if let Some(email) = confirmation.new_email {
-                account.email = Some(email);
-            }
-            save(unit, &account).await?;
-            Ok(account)
-        })
-    }
-
-    /// Sends somebody who forgot their password a link. Does not reveal whether the address is known.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`] where no mail is sent.
-    pub async fn request_recovery(&self, email: &str) -> Result<Recovery, Error> {
-        if let Some(account) = self.reader().account(AccountKey::Email(email)).await?
-            && account.kind == AccountKind::User
-            && account.enabled
-        {
-            self.send_recovery(&account).await?;
-        }
-        Ok(Recovery::Sent)
-    }
-
-    pub(super) async fn send_recovery(&self, account: &Account) -> Result<(), Error> {
-        let Some(email) = &account.email else {
-            return Err(invalid("The user has no email address"));
-        };
-        let code = self.code(40);
-        let confirmation =
-            self.confirmation(&code, account.id, ConfirmationPurpose::Recover, RECOVERY_LIFETIME);
-        change!(self, |unit| async {
-            Ok(unit.insert_confirmation(&confirmation).await?)
-        })?;
-        let options = &self.0.options;
-        self.mail(&Mail::new(
-            email.clone(),
-            format!("Recover your {} account", options.title),
-            format!(
-                "Hello {},\n\nto choose a new password for {}, open within 30 minutes\n\n{}/recovery?code={code}\n\n\
-                 If you did not ask for this, do nothing.\n",
-                account.name, options.title, options.base_url
-            ),
-        ))
-        .await
-    }
-
-    /// The user whom a code from a mail lets in to choose a new password.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidRequest`] when the code is unknown, used or too old.
-    pub async fn recover(&self, code: &str) -> Result<Account, Error> {
-        let hash = code_hash(code);
-        let now = self.now();
-        change!(self, |unit| async {
-            let confirmation = unit
-                .take_confirmation(&hash)
-                .await?
-                .filter(|found| found.purpose == ConfirmationPurpose::Recover && found.expires > now)
-                .ok_or_else(|| invalid("Invalid or expired recovery code"))?;
-            let mut account = unit
-                .account(AccountKey::Id(confirmation.account))
-                .await?
-                .filter(|account| account.enabled)
-                .ok_or_else(not_found)?;
-            // The link has reached the address, so the address is the user's.
-            account.verified = true;
-            save(unit, &account).await?;
-            Ok(account)
-        })
-    }
-
-    /// Signs somebody in with a password.
-    ///
-    /// # Errors
-    /// [`ErrorKind::LoginFailed`] with Quay's fields as detail; [`ErrorKind::Throttled`].
-    pub async fn sign_in(
-        &self,
-        username: &str,
-        password: &str,
-        invite_code: Option<&str>,
-        caller: &Caller,
-    ) -> Result<Account, Error> {
-        let verdict = self.0.tools.login.verify(username, password).await?;
-        let failed = |message: &str, verification: bool, invalid: bool| {
-            Error::new(ErrorKind::LoginFailed, message).with_detail(json!({
-                "needsEmailVerification": verification,
-                "invalidCredentials": invalid,
-            }))
-        };
-        let error = match verdict {
-            PasswordVerdict::Proven(account) if account.verified || !self.0.options.mailing => {
-                if let Some(code) = invite_code.filter(|code| !code.is_empty()) {
-                    self.accept_for(&account, code, caller).await?;
-                }
-                self.log_login(caller, Some(&account.name), "quayauth", None)
-                    .await?;
-                return Ok(*account);
-            }
-            PasswordVerdict::Proven(_) => failed("Email address must be verified", true, false),
-            PasswordVerdict::Throttled { retry_after } => Error::throttled(retry_after),
-            PasswordVerdict::Disabled => failed("This user has been disabled", false, true),
-            PasswordVerdict::Invalid | PasswordVerdict::EncryptedRequired => {
-                failed("Invalid Username or Password", false, true)
-            }
-        };
-        self.log_login(caller, Some(username), "quayauth", Some(error.public_message()))
-            .await?;
-        Err(error)
-    }
-
-    /// Notes a login, where the deployment wants that.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn log_login(
-        &self,
-        caller: &Caller,
-        username: Option<&str>,
-        kind: &str,
-        failure: Option<&str>,
-    ) -> Result<(), Error> {
-        let options = &self.0.options;
-        let wanted = if failure.is_some() {
-            options.audit_login_failures
-        } else {
-            options.audit_logins
-        };
-        if !wanted || options.read_only {
-            return Ok(());
-        }
-        let log = if failure.is_some() {
-            LogKind::LoginFailure
-        } else {
-            LogKind::LoginSuccess
-        };
-        let metadata = object(&[
-            ("type", json!("quayauth")),
-            ("kind", json!(kind)),
-            ("useragent", json!(caller.user_agent.as_deref())),
-            ("username", json!(username)),
-            ("message", json!(failure)),
-        ]);
-        let mut entry = self.entry(caller, log, username, metadata).await?;
-        // Who failed to show who they are is nobody.
-        entry.performer = username.filter(|_| failure.is_none()).map(ToOwned::to_owned);
-        change!(self, |unit| async { Ok(unit.log(&entry).await?) })
-    }
-
-    /// Checks the signed-in user's password again.
-    ///
-    /// # Errors
-    /// [`ErrorKind::LoginFailed`], [`ErrorKind::Throttled`], or that nobody is signed in.
-    pub async fn verify_password(&self, caller: &Caller, password: &str) -> Result<Account, Error> {
-        let actor = self.user_admin(caller).await?;
-        match self.0.tools.login.verify(&actor.account.name, password).await? {
-            PasswordVerdict::Proven(account) => Ok(*account),
-            PasswordVerdict::Throttled { retry_after } => Err(Error::throttled(retry_after)),
-            _ => Err(Error::new(ErrorKind::LoginFailed, "Invalid Username or Password")
-                .with_detail(json!({ "invalidCredentials": true }))),
-        }
-    }
-
-    /// Ends all sessions of the signed-in user.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn sign_out(&self, caller: &Caller) -> Result<(), Error> {
-        let Ok(actor) = self.actor(caller).await else {
-            return Ok(());
-        };
-        let entry = self
-            .entry(
-                caller,
-                LogKind::LogoutSuccess,
-                None,
-                json!({ "username": actor.account.name }),
-            )
-            .await?;
-        let uuid = self.uuid();
-        change!(self, |unit| async {
-            if let Some(mut account) = unit.account(AccountKey::Id(actor.account.id)).await? {
-                account.uuid.clone_from(&uuid);
-                save(unit, &account).await?;
-                if self.0.options.audit_logins {
-                    unit.log(&entry).await?;
-                }
-            }
-            Ok(())
-        })
-    }
-
     /// Changes the signed-in user's account.
     ///
     /// # Errors
@@ -543,49 +155,7 @@ impl Accounts {
             self.check_new(new, None).await?;
         }
         let now = self.now();
-        let mut entries = Vec::new();
-        for (changed, kind, metadata) in [
-            (hash.is_some(), LogKind::AccountChangePassword, json!({})),
-            (
-                changes.email.is_some(),
-                LogKind::UserChangeEmail,
-                object(&[
-                    ("email", json!(changes.email)),
-                    ("old_email", json!(actor.account.email)),
-                ]),
-            ),
-            (
-                changes.invoice_email.is_some() || changes.invoice_email_address.is_some(),
-                LogKind::UserChangeInvoicing,
-                object(&[
-                    ("invoice_email", json!(changes.invoice_email)),
-                    ("invoice_email_address", json!(changes.invoice_email_address)),
-                ]),
-            ),
-            (
-                changes.tag_expiration_s.is_some(),
-                LogKind::UserChangeTagExpiration,
-                json!({ "tag_expiration": changes.tag_expiration_s }),
-            ),
-            (
-                renamed.is_some(),
-                LogKind::UserChangeName,
-                json!({ "old_username": name, "username": renamed }),
-            ),
-            (
-                options.user_metadata
-                    && (changes.given_name.is_some()
-                        || changes.family_name.is_some()
-                        || changes.company.is_some()
-                        || changes.location.is_some()),
-                LogKind::UserChangeMetadata,
-                json!({}),
-            ),
-        ] {
-            if changed {
-                entries.push(self.entry(caller, kind, None, metadata).await?);
-            }
-        }
+        let entries = self.change_entries(caller, &actor, &changes, renamed).await?;
         let uuid = self.uuid();
         let new_email_code = self.code(40);
         // With mail, a new address counts once it has been shown to be the user's.
@@ -637,6 +207,64 @@ impl Accounts {
         Ok(account)
     }
 
+    /// What the action log is told of a user's changes.
+    async fn change_entries(
+        &self,
+        caller: &Caller,
+        actor: &Actor,
+        changes: &UserChanges,
+        renamed: Option<&String>,
+    ) -> Result<Vec<LogEntry>, Error> {
+        let mut entries = Vec::new();
+        for (changed, kind, metadata) in [
+            (
+                changes.password.is_some(),
+                LogKind::AccountChangePassword,
+                json!({}),
+            ),
+            (
+                changes.email.is_some(),
+                LogKind::UserChangeEmail,
+                object(&[
+                    ("email", json!(changes.email)),
+                    ("old_email", json!(actor.account.email)),
+                ]),
+            ),
+            (
+                changes.invoice_email.is_some() || changes.invoice_email_address.is_some(),
+                LogKind::UserChangeInvoicing,
+                object(&[
+                    ("invoice_email", json!(changes.invoice_email)),
+                    ("invoice_email_address", json!(changes.invoice_email_address)),
+                ]),
+            ),
+            (
+                changes.tag_expiration_s.is_some(),
+                LogKind::UserChangeTagExpiration,
+                json!({ "tag_expiration": changes.tag_expiration_s }),
+            ),
+            (
+                renamed.is_some(),
+                LogKind::UserChangeName,
+                json!({ "old_username": actor.account.name, "username": renamed }),
+            ),
+            (
+                self.0.options.user_metadata
+                    && (changes.given_name.is_some()
+                        || changes.family_name.is_some()
+                        || changes.company.is_some()
+                        || changes.location.is_some()),
+                LogKind::UserChangeMetadata,
+                json!({}),
+            ),
+        ] {
+            if changed {
+                entries.push(self.entry(caller, kind, None, metadata).await?);
+            }
+        }
+        Ok(entries)
+    }
+
     pub(super) fn check_tag_expiration(&self, seconds: i64) -> Result<(), Error> {
         let options = &self.0.options;
         if options.change_tag_expiration && options.tag_expirations_s.contains(&seconds) {
@@ -686,25 +314,6 @@ impl Accounts {
             unit.delete_account(account, now).await?;
             forget(unit, account, now).await
         })
-    }
-
-    /// The signed-in user's password as clients may keep it.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidRequest`] for the wrong password.
-    pub async fn client_key(&self, caller: &Caller, password: &str) -> Result<String, Error> {
-        let actor = self.user_admin(caller).await?;
-        match self.0.tools.login.verify(&actor.account.name, password).await? {
-            PasswordVerdict::Proven(_) => {
-                let entry = self
-                    .entry(caller, LogKind::UserGenerateClientKey, None, json!({}))
-                    .await?;
-                change!(self, |unit| async { Ok(unit.log(&entry).await?) })?;
-                Ok(self.0.tools.seal.encrypt_password(password))
-            }
-            PasswordVerdict::Throttled { retry_after } => Err(Error::throttled(retry_after)),
-            _ => Err(invalid("Invalid Username or Password")),
-        }
     }
 
     /// Turns the signed-in user's account into an organization that another user administers.
@@ -761,60 +370,6 @@ impl Accounts {
         })
     }
 
-    /// Creates the first account of an empty registry.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Rejected`] when there are accounts already.
-    pub async fn initialize(
-        &self,
-        username: &str,
-        password: &str,
-        email: Option<&str>,
-        with_token: bool,
-        caller: &Caller,
-    ) -> Result<Initialized, Error> {
-        if self.reader().any_account().await? {
-            return Err(rejected("Cannot initialize user in a non-empty database"));
-        }
-        check_name(username, "namespace")
-            .and_then(|()| check_password(password))
-            .map_err(|error| rejected(error.public_message()))?;
-        if let Some(email) = email {
-            self.check_email(email)
-                .map_err(|error| rejected(error.public_message()))?;
-        }
-        let mut account = self.new_user(username, email, Some(password)).await?;
-        account.verified = true;
-        let entry = self
-            .entry(
-                caller,
-                LogKind::UserCreate,
-                Some(username),
-                json!({ "username": username, "email": email }),
-            )
-            .await?;
-        let id = change!(self, |unit| async {
-            // Two first users at once: the unit of work sees which came first.
-            if unit.any_account().await? {
-                return Err(rejected("Cannot initialize user in a non-empty database"));
-            }
-            let id = insert(unit, &account).await?;
-            unit.log(&entry).await?;
-            Ok(id)
-        })?;
-        account.id = id;
-        let access_token = if with_token {
-            Some(self.first_token(&account).await?)
-        } else {
-            None
-        };
-        Ok(Initialized {
-            encrypted_password: self.0.tools.seal.encrypt_password(password),
-            account,
-            access_token,
-        })
-    }
-
     /// What the signed-in user was told, `limit` after the first `skip`, and whether there is more.
     ///
     /// # Errors
@@ -855,25 +410,6 @@ impl Accounts {
             notice.dismissed = dismissed;
         }
         Ok(notice)
-    }
-
-    /// An account of a session, if it may still be used.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn by_uuid(&self, uuid: &str) -> Result<Option<Account>, Error> {
-        let found = self.reader().account(AccountKey::Uuid(uuid)).await?;
-        Ok(found.filter(|account| account.enabled && account.kind == AccountKind::User))
-    }
-
-    /// Refuses callers that a browser's session did not bring.
-    pub(super) async fn session_user(&self, caller: &Caller) -> Result<Actor, Error> {
-        let actor = self.user_admin(caller).await?;
-        if caller.credential == CredentialKind::Session || caller.credential == CredentialKind::Password {
-            Ok(actor)
-        } else {
-            Err(refuse(caller))
-        }
     }
 }
 
@@ -1028,11 +564,4 @@ pub(super) async fn forget(
     unit.change(&Subject::Account(&account.name).key(), now).await?;
     unit.change(&Subject::Namespace(&account.name).key(), now).await?;
     Ok(())
-}
-
-/// Codes in mails are long and random, so that a plain hash keeps them.
-fn code_hash(code: &str) -> String {
-    use sha2::{Digest as _, Sha256};
-
-    hex::encode(Sha256::digest(code.as_bytes()))
 }

@@ -26,7 +26,7 @@ macro_rules! keys {
 
 keys! {
 "api" {
-    "BROWSER_API_CALLS_XHR_ONLY" Boolean "true" - [];
+    "BROWSER_API_CALLS_XHR_ONLY" Boolean "true" - [in_effect];
     "CORS_ORIGIN" List r#""*""# - [];
 }
 "app_registry" {
@@ -36,11 +36,11 @@ keys! {
     "MAXIMUM_CNR_LAYER_SIZE" Text r#""2m""# - [];
 }
 "auth" {
-    "AUTHENTICATION_TYPE" Text r#""Database""# - [];
-    "FEATURE_ANONYMOUS_ACCESS" Boolean "true" - [];
-    "FEATURE_DIRECT_LOGIN" Boolean "true" - [];
-    "FEATURE_REQUIRE_ENCRYPTED_BASIC_AUTH" Boolean "false" - [];
-    "FRESH_LOGIN_TIMEOUT" Text r#""10m""# - [];
+    "AUTHENTICATION_TYPE" Text r#""Database""# - [in_effect];
+    "FEATURE_ANONYMOUS_ACCESS" Boolean "true" - [in_effect];
+    "FEATURE_DIRECT_LOGIN" Boolean "true" - [in_effect];
+    "FEATURE_REQUIRE_ENCRYPTED_BASIC_AUTH" Boolean "false" - [in_effect];
+    "FRESH_LOGIN_TIMEOUT" Text r#""10m""# - [in_effect];
 }
 "auth.external" {
     "FEATURE_GITHUB_LOGIN" Boolean "false" - [];
@@ -93,10 +93,10 @@ keys! {
     "BOOTSTRAP_TOKEN_OWNER" Text "null" - [nullable];
     "BOOTSTRAP_TOKEN_PATH" Text r#""/var/lib/quay/quay-machine-token.json""# - [];
     "BOOTSTRAP_TOKEN_SCOPE" Text r#""org:admin repo:admin repo:create repo:read repo:write super:user user:admin user:read""# - [];
-    "DIRECT_OAUTH_CLIENTID_WHITELIST" List "[]" - [];
+    "DIRECT_OAUTH_CLIENTID_WHITELIST" List "[]" - [in_effect];
     "FEATURE_ASSIGN_OAUTH_TOKEN" Boolean "true" - [];
     "FEATURE_PROGRAMMATIC_BOOTSTRAP" Boolean "false" - [];
-    "LOCAL_OAUTH_HANDLER" Text r#""/oauth/localapp""# - [];
+    "LOCAL_OAUTH_HANDLER" Text r#""/oauth/localapp""# - [in_effect];
     "OAUTH_APPLICATION_MAXIMUM_TOKEN_COUNT" Number "null" - [nullable];
     "OAUTH_TOKEN_LAST_ACCESSED_UPDATE_THRESHOLD_S" Number "60" - [];
     "PROGRAMMATIC_TOKEN_K8S_KEY" Text r#""token.json""# - [];
@@ -109,17 +109,17 @@ keys! {
     "INTERNAL_OIDC_SERVICE_ID" Text "null" - [nullable];
 }
 "auth.session" {
-    "FEATURE_PERMANENT_SESSIONS" Boolean "true" - [];
+    "FEATURE_PERMANENT_SESSIONS" Boolean "true" - [in_effect];
     "SESSION_COOKIE_HTTPONLY" Boolean "true" - [];
-    "SESSION_COOKIE_NAME" Text r#""_csrf_token""# - [];
+    "SESSION_COOKIE_NAME" Text r#""_csrf_token""# - [in_effect];
     "SESSION_COOKIE_SAMESITE" Text r#""Lax""# - [];
-    "SESSION_COOKIE_SECURE" Boolean "false" - [];
-    "SESSION_TIMEOUT" Text r#""31d""# - [];
+    "SESSION_COOKIE_SECURE" Boolean "false" - [in_effect];
+    "SESSION_TIMEOUT" Text r#""31d""# - [in_effect];
 }
 "auth.tokens" {
-    "APP_SPECIFIC_TOKEN_EXPIRATION" Text "null" - [nullable];
-    "EXPIRED_APP_SPECIFIC_TOKEN_GC" Text r#""1d""# - [nullable];
-    "FEATURE_APP_SPECIFIC_TOKENS" Boolean "true" - [];
+    "APP_SPECIFIC_TOKEN_EXPIRATION" Text "null" - [nullable in_effect];
+    "EXPIRED_APP_SPECIFIC_TOKEN_GC" Text r#""1d""# - [nullable in_effect];
+    "FEATURE_APP_SPECIFIC_TOKENS" Boolean "true" - [in_effect];
 }
 "auth.ui" {
     "FEATURE_RECAPTCHA" Boolean "false" - [];
@@ -162,7 +162,7 @@ keys! {
     "THREAT_NAMESPACE_MAXIMUM_BUILD_COUNT" Number "null" - [nullable];
 }
 "database" {
-    "DATABASE_SECRET_KEY" Text "null" - [nullable secret];
+    "DATABASE_SECRET_KEY" Text "null" - [nullable secret in_effect];
     "DB_CONNECTION_ARGS" Map r#"{"threadlocals": true, "autorollback": true}"# - [in_effect];
     "DB_CONNECTION_POOLING" Boolean "null" - [nullable in_effect];
     "DB_READ_REPLICAS" List "null" - [nullable secret];
@@ -199,8 +199,8 @@ keys! {
     "ACTION_LOG_ARCHIVE_LOCATION" Text r#""local_us""# - [];
     "ACTION_LOG_ARCHIVE_PATH" Text r#""actionlogarchive/""# - [];
     "ACTION_LOG_AUDIT_DELETE_FAILURES" Boolean "false" - [];
-    "ACTION_LOG_AUDIT_LOGINS" Text "true" - [];
-    "ACTION_LOG_AUDIT_LOGIN_FAILURES" Boolean "false" - [];
+    "ACTION_LOG_AUDIT_LOGINS" Boolean "true" - [in_effect];
+    "ACTION_LOG_AUDIT_LOGIN_FAILURES" Boolean "false" - [in_effect];
     "ACTION_LOG_AUDIT_PULL_FAILURES" Boolean "false" - [];
     "ACTION_LOG_AUDIT_PUSH_FAILURES" Boolean "false" - [];
     "ACTION_LOG_MAX_PAGE" Number "null" - [nullable];
@@ -228,14 +228,14 @@ keys! {
     "SERVICE_LOG_ACCOUNT_ID" Number "null" - [nullable];
 }
 "mail" {
-    "FEATURE_MAILING" Boolean "true" - [];
-    "MAIL_DEFAULT_SENDER" Text r#""example@projectquay.io""# r#""admin@example.com""# [nullable];
-    "MAIL_FAIL_SILENTLY" Boolean "false" - [];
-    "MAIL_PASSWORD" Text "null" - [nullable secret];
-    "MAIL_PORT" Number "587" - [];
-    "MAIL_SERVER" Text r#""""# - [];
-    "MAIL_USERNAME" Text "null" - [nullable];
-    "MAIL_USE_TLS" Boolean "true" - [];
+    "FEATURE_MAILING" Boolean "true" - [in_effect];
+    "MAIL_DEFAULT_SENDER" Text r#""example@projectquay.io""# r#""admin@example.com""# [nullable in_effect];
+    "MAIL_FAIL_SILENTLY" Boolean "false" - [in_effect];
+    "MAIL_PASSWORD" Text "null" - [nullable secret in_effect];
+    "MAIL_PORT" Number "587" - [in_effect];
+    "MAIL_SERVER" Text r#""""# - [in_effect];
+    "MAIL_USERNAME" Text "null" - [nullable in_effect];
+    "MAIL_USE_TLS" Boolean "true" - [in_effect];
 }
 "metrics" {
     "EXCEPTION_LOG_TYPE" Text r#""FakeSentry""# - [];
@@ -321,18 +321,18 @@ keys! {
 }
 "registry" {
     "ALLOWED_OCI_ARTIFACT_TYPES" Map r#"{"application/vnd.oci.image.config.v1+json": ["application/vnd.dev.cosign.simplesigning.v1+json", "application/vnd.dsse.envelope.v1+json", "text/spdx", "text/spdx+xml", "text/spdx+json", "application/vnd.syft+json", "application/vnd.cyclonedx", "application/vnd.cyclonedx+xml", "application/vnd.cyclonedx+json", "application/vnd.in-toto+json"], "application/vnd.cncf.helm.config.v1+json": ["application/tar+gzip", "application/vnd.cncf.helm.chart.content.v1.tar+gzip"], "application/vnd.oci.source.image.config.v1+json": ["application/vnd.oci.image.layer.v1.tar+gzip"], "application/vnd.unknown.config.v1+json": ["application/vnd.cncf.openpolicyagent.policy.layer.v1+rego", "application/vnd.cncf.openpolicyagent.data.layer.v1+json"]}"# - [];
-    "BLACKLIST_V2_SPEC" Text r#""<1.6.0""# - [];
-    "CREATE_NAMESPACE_ON_PUSH" Boolean "false" - [];
-    "CREATE_PRIVATE_REPO_ON_PUSH" Boolean "true" - [];
+    "BLACKLIST_V2_SPEC" Text r#""<1.6.0""# - [in_effect];
+    "CREATE_NAMESPACE_ON_PUSH" Boolean "false" - [in_effect];
+    "CREATE_PRIVATE_REPO_ON_PUSH" Boolean "true" - [in_effect];
     "DATA_MODEL_CACHE_CONFIG" Map r#"{"engine": "memcached", "endpoint": ["127.0.0.1", 18080]}"# r#"{"engine": "memcached", "endpoint": ["127.0.0.1", 18080], "repository_blob_cache_ttl": "60s", "catalog_page_cache_ttl": "60s", "active_repo_tags_cache_ttl": "120s", "value_size_limit": "1MiB"}"# [];
     "DISABLE_PUSHES" Boolean "false" - [];
-    "FEATURE_ADVERTISE_V2" Boolean "true" - [];
+    "FEATURE_ADVERTISE_V2" Boolean "true" - [in_effect];
     "FEATURE_EXPERIMENTAL_HELM_OCI_SUPPORT" Boolean "false" - [];
     "FEATURE_EXTENDED_REPOSITORY_NAMES" Boolean "true" - [in_effect];
     "FEATURE_GENERAL_OCI_SUPPORT" Boolean "false" "true" [in_effect];
     "FEATURE_HELM_OCI_SUPPORT" Boolean "true" - [];
     "FEATURE_LIBRARY_SUPPORT" Boolean "true" - [in_effect];
-    "FEATURE_PUBLIC_CATALOG" Boolean "false" - [];
+    "FEATURE_PUBLIC_CATALOG" Boolean "false" - [in_effect];
     "FEATURE_RATE_LIMITS" Boolean "false" - [];
     "FEATURE_REFERRERS_API" Boolean "true" - [in_effect];
     "FEATURE_RESTRICTED_V1_PUSH" Boolean "false" - [];
@@ -343,7 +343,7 @@ keys! {
     "OCI_NAMESPACE_WHITELIST" List "[]" - [];
     "PAGE_TOKEN_KEY" Text "null" - [nullable secret];
     "PUBLIC_NAMESPACES" List "[]" - [];
-    "REGISTRY_JWT_AUTH_MAX_FRESH_S" Number "3660" - [];
+    "REGISTRY_JWT_AUTH_MAX_FRESH_S" Number "3660" - [in_effect];
     "REGISTRY_STATE" Text r#""normal""# - [in_effect];
     "SIGNED_GRANT_EXPIRATION_SEC" Number "86400" - [];
     "V1_ONLY_DOMAIN" Text "null" - [nullable];
@@ -429,12 +429,12 @@ keys! {
     "FORCE_NONSECURE_SESSION_COOKIE" Boolean "false" - [];
     "JSONIFY_PRETTYPRINT_REGULAR" Boolean "false" - [];
     "LOGGING_LEVEL" Text r#""DEBUG""# - [];
-    "PREFERRED_URL_SCHEME" Text r#""http""# - [];
+    "PREFERRED_URL_SCHEME" Text r#""http""# - [in_effect];
     "PROPAGATE_EXCEPTIONS" Boolean "true" - [];
     "PROXY_COUNT" Number "1" - [];
-    "SECRET_KEY" Text "null" - [nullable secret];
+    "SECRET_KEY" Text "null" - [nullable secret in_effect];
     "SEND_FILE_MAX_AGE_DEFAULT" Number "0" - [];
-    "SERVER_HOSTNAME" Text "null" - [nullable];
+    "SERVER_HOSTNAME" Text "null" - [nullable in_effect];
     "SETUP_COMPLETE" Boolean "false" - [];
     "SYSTEM_SERVICES_PATH" Text "null" - [nullable];
     "SYSTEM_SERVICE_BLACKLIST" List "[]" - [];
@@ -442,13 +442,13 @@ keys! {
     "TRUSTED_PROXY_CIDR" List "null" - [nullable];
 }
 "service_keys" {
-    "EXPIRED_SERVICE_KEY_TTL_SEC" Number "604800" - [];
-    "INSTANCE_SERVICE_KEY_EXPIRATION" Number "120" - [];
+    "EXPIRED_SERVICE_KEY_TTL_SEC" Number "604800" - [in_effect];
+    "INSTANCE_SERVICE_KEY_EXPIRATION" Number "120" - [in_effect];
     "INSTANCE_SERVICE_KEY_KID_LOCATION" Text r#""<conf dir>/quay.kid""# - [];
     "INSTANCE_SERVICE_KEY_LOCATION" Text r#""<conf dir>/quay.pem""# - [];
-    "INSTANCE_SERVICE_KEY_REFRESH" Number "55" - [];
-    "INSTANCE_SERVICE_KEY_SERVICE" Text r#""quay""# - [];
-    "UNAPPROVED_SERVICE_KEY_TTL_SEC" Number "86400" - [];
+    "INSTANCE_SERVICE_KEY_REFRESH" Number "55" - [in_effect];
+    "INSTANCE_SERVICE_KEY_SERVICE" Text r#""quay""# - [in_effect];
+    "UNAPPROVED_SERVICE_KEY_TTL_SEC" Number "86400" - [in_effect];
 }
 "signing" {
     "FEATURE_SIGNING" Boolean "false" - [];
@@ -476,21 +476,21 @@ keys! {
     "USERFILES_PATH" Text r#""userfiles/""# - [];
 }
 "superusers" {
-    "FEATURE_SUPERUSERS_FULL_ACCESS" Boolean "false" - [];
+    "FEATURE_SUPERUSERS_FULL_ACCESS" Boolean "false" - [in_effect];
     "FEATURE_SUPERUSERS_ORG_CREATION_ONLY" Boolean "false" - [];
     "FEATURE_SUPERUSER_CONFIGDUMP" Boolean "false" - [];
-    "FEATURE_SUPER_USERS" Boolean "true" - [];
+    "FEATURE_SUPER_USERS" Boolean "true" - [in_effect];
     "GLOBAL_READONLY_SUPER_USERS" List "[]" - [];
-    "SUPER_USERS" List "[]" - [];
+    "SUPER_USERS" List "[]" - [in_effect];
 }
 "tags" {
     "DEFAULT_LABEL_KEY_RESERVED_PREFIXES" List r#"["com.docker.", "io.docker.", "org.dockerproject.", "org.opencontainers.", "io.cncf.", "io.kubernetes.", "io.k8s.", "io.quay", "com.coreos", "com.tectonic", "internal", "quay"]"# - [];
-    "DEFAULT_TAG_EXPIRATION" Text r#""2w""# - [];
-    "FEATURE_CHANGE_TAG_EXPIRATION" Boolean "true" - [];
+    "DEFAULT_TAG_EXPIRATION" Text r#""2w""# - [in_effect];
+    "FEATURE_CHANGE_TAG_EXPIRATION" Boolean "true" - [in_effect];
     "LABELED_EXPIRATION_MAXIMUM" Text r#""104w""# - [];
     "LABELED_EXPIRATION_MINIMUM" Text r#""1h""# - [];
     "LABEL_KEY_RESERVED_PREFIXES" List "[]" - [];
-    "TAG_EXPIRATION_OPTIONS" List r#"["0s", "1d", "1w", "2w", "4w"]"# - [];
+    "TAG_EXPIRATION_OPTIONS" List r#"["0s", "1d", "1w", "2w", "4w"]"# - [in_effect];
 }
 "team_sync" {
     "FEATURE_NONSUPERUSER_TEAM_SYNCING_SETUP" Boolean "false" - [];
@@ -510,7 +510,7 @@ keys! {
     "AVATAR_KIND" Text r#""local""# - [];
     "BRANDING" Map "null" - [nullable];
     "CHANNEL_COLORS" List r#""(fixed colour list)""# - [];
-    "CONTACT_INFO" List "[]" - [];
+    "CONTACT_INFO" List "[]" - [in_effect];
     "DEFAULT_UI" Text r#""react""# - [];
     "DISABLE_ANGULAR_UI" Boolean "false" - [];
     "DOCUMENTATION_ROOT" Text "null" - [nullable];
@@ -519,7 +519,7 @@ keys! {
     "FEATURE_UI_MODELCARD" Boolean "true" - [];
     "FEATURE_UI_V2" Boolean "true" - [];
     "FOOTER_LINKS" Map "{}" - [];
-    "REGISTRY_TITLE" Text r#""Project Quay""# - [];
+    "REGISTRY_TITLE" Text r#""Project Quay""# - [in_effect];
     "REGISTRY_TITLE_SHORT" Text r#""Project Quay""# - [];
     "SEARCH_MAX_RESULT_PAGE_COUNT" Number "10" - [];
     "SEARCH_RESULTS_PER_PAGE" Number "10" - [];
@@ -531,25 +531,25 @@ keys! {
     "UI_V2_FEEDBACK_FORM" Text "null" - [nullable];
 }
 "users" {
-    "BLACKLISTED_EMAIL_DOMAINS" List "[]" - [];
-    "FEATURE_BLACKLISTED_EMAILS" Boolean "false" - [];
-    "FEATURE_INVITE_ONLY_USER_CREATION" Boolean "false" - [];
+    "BLACKLISTED_EMAIL_DOMAINS" List "[]" - [in_effect];
+    "FEATURE_BLACKLISTED_EMAILS" Boolean "false" - [in_effect];
+    "FEATURE_INVITE_ONLY_USER_CREATION" Boolean "false" - [in_effect];
     "FEATURE_ORG_SHARED_EMAIL" Boolean "false" - [];
-    "FEATURE_PARTIAL_USER_AUTOCOMPLETE" Boolean "true" - [];
-    "FEATURE_REQUIRE_TEAM_INVITE" Boolean "true" - [];
+    "FEATURE_PARTIAL_USER_AUTOCOMPLETE" Boolean "true" - [in_effect];
+    "FEATURE_REQUIRE_TEAM_INVITE" Boolean "true" - [in_effect];
     "FEATURE_RESTRICTED_USERS" Boolean "false" - [];
     "FEATURE_USERNAME_CONFIRMATION" Boolean "true" - [];
-    "FEATURE_USER_CREATION" Boolean "true" - [];
+    "FEATURE_USER_CREATION" Boolean "true" - [in_effect];
     "FEATURE_USER_EVENTS" Boolean "true" - [];
-    "FEATURE_USER_INITIALIZE" Boolean "false" - [];
-    "FEATURE_USER_LAST_ACCESSED" Boolean "true" - [];
-    "FEATURE_USER_METADATA" Boolean "false" - [];
-    "FEATURE_USER_RENAME" Boolean "false" - [];
-    "LAST_ACCESSED_UPDATE_THRESHOLD_S" Number "60" - [];
+    "FEATURE_USER_INITIALIZE" Boolean "false" - [in_effect];
+    "FEATURE_USER_LAST_ACCESSED" Boolean "true" - [in_effect];
+    "FEATURE_USER_METADATA" Boolean "false" - [in_effect];
+    "FEATURE_USER_RENAME" Boolean "false" - [in_effect];
+    "LAST_ACCESSED_UPDATE_THRESHOLD_S" Number "60" - [in_effect];
     "RESTRICTED_USERS_WHITELIST" List "null" - [nullable];
     "RESTRICTED_USER_INCLUDE_ROBOTS" Boolean "null" - [nullable];
-    "ROBOTS_DISALLOW" Boolean "null" - [nullable];
-    "ROBOTS_WHITELIST" List "[]" - [];
+    "ROBOTS_DISALLOW" Boolean "null" - [nullable in_effect];
+    "ROBOTS_WHITELIST" List "[]" - [in_effect];
     "USER_RECOVERY_TOKEN_LIFETIME" Text r#""30m""# - [];
 }
 "verbs" {

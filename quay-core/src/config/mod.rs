@@ -2,20 +2,25 @@
 //!
 //! Reading YAML and trying whether hosts and paths exist is the host's business; this is the model.
 
+mod accounts;
 mod database;
+mod duration;
 mod key;
 mod keys;
 mod values;
 
 use std::fmt::{self, Debug, Write as _};
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+pub use accounts::{InstanceKeyLifetime, MailFailure, MailServer, MailTls};
 pub use database::{Database, DatabaseConnection, DatabaseTls, DatabaseTlsMode};
 pub use key::{Key, Kind};
 pub use keys::KEYS;
 pub use values::{StorageEngine, StorageLocation, UrlScheme};
 
+use crate::accounts::AccountOptions;
 use crate::registry::Options;
 use values::Reader;
 
@@ -64,6 +69,13 @@ pub enum Warning {
         /// The option.
         option: String,
     },
+    /// A key that does nothing as long as another is missing.
+    WithoutEffect {
+        /// The key.
+        key: &'static str,
+        /// What does not happen, and why.
+        reason: &'static str,
+    },
 }
 
 impl fmt::Display for Warning {
@@ -84,6 +96,7 @@ impl fmt::Display for Warning {
                     "{key}: the option {option} is not known, it is ignored"
                 )
             }
+            Self::WithoutEffect { key, reason } => write!(formatter, "{key} is of no effect: {reason}"),
             Self::WrongType { key, kind } => write!(formatter, "{key} should be a {}", kind.as_str()),
         }
     }
@@ -128,6 +141,23 @@ pub struct Config {
     pub database_connection: DatabaseConnection,
     /// What the registry accepts.
     pub registry: Options,
+    /// What accounts may do, and how long things last. Without `SERVER_HOSTNAME`, for `localhost`: the
+    /// host decides by [`AccountOptions::at`].
+    pub accounts: AccountOptions,
+    /// `SECRET_KEY`: what clients carry is sealed with it.
+    pub secret_key: Option<Secret>,
+    /// `DATABASE_SECRET_KEY`: secrets in the database are encrypted with it.
+    pub database_secret_key: Option<Secret>,
+    /// `PAGE_TOKEN_KEY`: what Quay seals page tokens with.
+    pub page_token_key: Option<Secret>,
+    /// `INSTANCE_SERVICE_KEY_EXPIRATION` and `INSTANCE_SERVICE_KEY_REFRESH`.
+    pub instance_key: InstanceKeyLifetime,
+    /// `REGISTRY_JWT_AUTH_MAX_FRESH_S`: no token for the registry protocol may live longer.
+    pub token_max_lifetime: Duration,
+    /// `ALLOW_PULLS_WITHOUT_STRICT_LOGGING`: whether a pull succeeds that cannot be logged.
+    pub pulls_without_log: bool,
+    /// `MAIL_…`, where mail is to be sent.
+    pub mail: Option<MailServer>,
     /// What was passed over.
     pub warnings: Vec<Warning>,
     /// Keys that are set and known, and not in effect in this version.
@@ -176,13 +206,32 @@ impl Config {
         let reader = Reader::new(map);
         let database = reader.database(&mut warnings)?;
         let database_connection = reader.database_connection(database.as_ref(), &mut warnings)?;
+        reader.authentication()?;
+        let server_hostname = reader.server_hostname()?;
+        let preferred_url_scheme = reader.url_scheme()?;
+        let registry = reader.registry()?;
+        let mail = reader.mail(&mut warnings)?;
+        let accounts = reader.accounts(
+            preferred_url_scheme,
+            server_hostname.as_deref(),
+            mail.is_some(),
+            registry.read_only,
+        )?;
         Ok(Self {
-            server_hostname: reader.optional_text("SERVER_HOSTNAME")?,
-            preferred_url_scheme: reader.url_scheme()?,
+            server_hostname,
+            preferred_url_scheme,
             storage: reader.storage()?,
             database,
             database_connection,
-            registry: reader.registry()?,
+            registry,
+            accounts,
+            secret_key: reader.secret("SECRET_KEY")?,
+            database_secret_key: reader.secret("DATABASE_SECRET_KEY")?,
+            page_token_key: reader.secret("PAGE_TOKEN_KEY")?,
+            instance_key: reader.instance_key()?,
+            token_max_lifetime: reader.token_max_lifetime()?,
+            pulls_without_log: reader.boolean("ALLOW_PULLS_WITHOUT_STRICT_LOGGING")?,
+            mail,
             warnings,
             not_in_effect,
         })

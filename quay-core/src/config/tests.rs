@@ -167,8 +167,8 @@ fn what_is_not_understood_is_warned_of() {
     let config = read(&json!({
         "TOTALLY_UNKNOWN": 1,
         "preferred_url_scheme": "https",
-        "MAIL_PORT": "x",
-        "MAIL_SERVER": "mail",
+        "LDAP_TIMEOUT": "x",
+        "LDAP_URI": "ldap://directory",
     }))
     .unwrap();
     let warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
@@ -184,10 +184,10 @@ fn what_is_not_understood_is_warned_of() {
     assert!(
         warnings
             .iter()
-            .any(|warning| warning.contains("MAIL_PORT should be a number"))
+            .any(|warning| warning.contains("LDAP_TIMEOUT should be a number"))
     );
     assert_eq!(config.preferred_url_scheme, UrlScheme::Http);
-    assert_eq!(config.not_in_effect, ["MAIL_PORT", "MAIL_SERVER"]);
+    assert_eq!(config.not_in_effect, ["LDAP_TIMEOUT", "LDAP_URI"]);
 }
 
 #[test]

@@ -18,6 +18,17 @@ pub enum UrlScheme {
     Https,
 }
 
+impl UrlScheme {
+    /// The scheme as links begin with it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
 /// One entry of `DISTRIBUTED_STORAGE_CONFIG`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -50,10 +61,20 @@ impl<'a> Reader<'a> {
         Self(map)
     }
 
+    /// What is written for a key, but for null.
+    pub(super) fn given(&self, name: &str) -> Option<&Value> {
+        self.0.get(name).filter(|value| !value.is_null())
+    }
+
+    /// Whether null is written for a key.
+    pub(super) fn is_null(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(Value::is_null)
+    }
+
     /// A key's value, or its default; null counts as not set.
     pub(super) fn value(&self, name: &str) -> Result<Value, InvalidConfig> {
         let declared = key(name).ok_or_else(|| wrong(name, "not a key"))?;
-        if let Some(value) = self.0.get(name).filter(|value| !value.is_null()) {
+        if let Some(value) = self.given(name) {
             return if declared.kind.fits(value) {
                 Ok(value.clone())
             } else {
@@ -63,19 +84,23 @@ impl<'a> Reader<'a> {
         serde_json::from_str(declared.effective_default()).map_err(|error| wrong(name, error.to_string()))
     }
 
-    fn boolean(&self, name: &str) -> Result<bool, InvalidConfig> {
+    pub(super) fn boolean(&self, name: &str) -> Result<bool, InvalidConfig> {
         self.value(name)?
             .as_bool()
             .ok_or_else(|| wrong(name, "must be a boolean"))
     }
 
-    fn number(&self, name: &str) -> Result<u64, InvalidConfig> {
+    pub(super) fn optional_boolean(&self, name: &str) -> Result<Option<bool>, InvalidConfig> {
+        Ok(self.value(name)?.as_bool())
+    }
+
+    pub(super) fn number(&self, name: &str) -> Result<u64, InvalidConfig> {
         self.value(name)?
             .as_u64()
             .ok_or_else(|| wrong(name, "must be a whole number that is not negative"))
     }
 
-    fn text(&self, name: &str) -> Result<String, InvalidConfig> {
+    pub(super) fn text(&self, name: &str) -> Result<String, InvalidConfig> {
         match self.value(name)? {
             Value::String(text) => Ok(text),
             _ => Err(wrong(name, "must be a string")),

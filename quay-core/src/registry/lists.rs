@@ -98,6 +98,14 @@ impl Registry {
         if limit == 0 {
             return Ok(page);
         }
+        // An authorizer that knows what the caller may see is asked for no more than that.
+        let request = PageRequest::new(last.clone(), limit.saturating_add(1));
+        if let Some(mut visible) = self.0.authorizer.visible(caller, &request).await? {
+            page.more = visible.len() > limit;
+            visible.truncate(limit);
+            page.repositories = visible;
+            return Ok(page);
+        }
         let mut after = last;
         let mut rounds = 0;
         // Where the next page starts is told by name, so it must be a name that the caller may see.

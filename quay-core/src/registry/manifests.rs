@@ -101,8 +101,11 @@ impl Registry {
     ) -> Result<ManifestRecord, Error> {
         let now = self.0.runtime.clock.now();
         let lookup = self.0.metadata.manifest(name, reference, now).await?;
-        self.readable(name, lookup.repository.as_deref(), caller).await?;
-        lookup.found.ok_or_else(|| unknown_manifest(reference))
+        let record = self.readable(name, lookup.repository.as_deref(), caller).await?;
+        let found = lookup.found.ok_or_else(|| unknown_manifest(reference))?;
+        self.log_pull(record, name, reference, &found.media_type, caller)
+            .await?;
+        Ok(found)
     }
 
     /// Stores a manifest and moves tags to it, all in one unit of work.
@@ -180,6 +183,8 @@ impl Registry {
                         moved.push(tag.as_str());
                     }
                 }
+                self.log_push(&mut *unit, name, repository, &tags, &row.media_type, caller)
+                    .await?;
                 if self.subscribed("manifest.pushed")
                     && (outcome != PutOutcome::Unchanged || !moved.is_empty())
                 {
@@ -327,6 +332,15 @@ impl Registry {
                         if live.is_empty() || !unit.tags().end(repository, tag, now).await? {
                             return Err(unknown_manifest(reference));
                         }
+                        self.log_deletion(
+                            &mut *unit,
+                            name,
+                            repository,
+                            std::slice::from_ref(tag),
+                            None,
+                            caller,
+                        )
+                        .await?;
                     }
                     Reference::Digest(digest) => {
                         let row = unit
@@ -336,10 +350,14 @@ impl Registry {
                             .filter(|row| row.live);
                         condition.check(row.as_ref().map(|row| &row.digest))?;
                         let row = row.ok_or_else(|| unknown_manifest(reference))?;
+                        let mut ended = Vec::new();
                         for tag in unit.tags().pointing_at(repository, row.id).await? {
                             unit.tags().end(repository, &tag.name, now).await?;
+                            ended.push(tag.name);
                         }
                         unit.manifests().end(repository, row.id, now).await?;
+                        self.log_deletion(&mut *unit, name, repository, &ended, Some(digest), caller)
+                            .await?;
                     }
                 }
                 if self.subscribed("manifest.deleted") {

@@ -36,6 +36,7 @@ macro_rules! transact {
     }};
 }
 
+mod action_log;
 mod blobs;
 mod condition;
 mod lists;
@@ -50,6 +51,7 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+pub use action_log::ActionLogging;
 pub use blobs::{Blob, BlobContent, MountOutcome};
 pub use condition::Condition;
 pub use lists::{CatalogPage, ReferrerPage, TagPage};
@@ -118,6 +120,8 @@ pub struct Options {
     pub page: PageSizes,
     /// Kinds of side effects that somebody will deliver; others are not recorded.
     pub events: HashSet<String>,
+    /// Whether pushes, pulls and deletions are written to the action log, where the store keeps one.
+    pub action_log: ActionLogging,
 }
 
 /// How long pages of lists are.
@@ -156,6 +160,7 @@ impl Default for Options {
             read_only: false,
             page: PageSizes::new(100, 100),
             events: HashSet::new(),
+            action_log: ActionLogging::Off,
         }
     }
 }
@@ -176,6 +181,8 @@ struct Inner {
     large_manifests: futures::lock::Mutex<()>,
     /// Uploads that a request of this process is writing to.
     busy: Mutex<HashSet<String>>,
+    /// Pulls that are not in the action log yet.
+    pulls: action_log::PullLog,
 }
 
 impl Registry {
@@ -206,6 +213,7 @@ impl Registry {
             options,
             large_manifests: futures::lock::Mutex::default(),
             busy: Mutex::default(),
+            pulls: action_log::PullLog::default(),
         }))
     }
 

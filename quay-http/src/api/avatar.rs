@@ -1,7 +1,5 @@
 //! The little pictures beside names (`quay-api.md`, 1.7): clients draw them from a hash and a colour.
 
-use std::fmt::Write as _;
-
 use md5::{Digest as _, Md5};
 use quay_core::accounts::{Account, AccountKind, Application};
 use serde_json::{Value, json};
@@ -43,17 +41,9 @@ pub(crate) fn avatar(kind: AvatarKind, name: &str, email: Option<&str>) -> Value
     let colour = hash.first().map_or(0, |byte| usize::from(*byte)) % COLOURS.len();
     json!({
         "name": name,
-        "hash": hex(&hash),
+        "hash": hex::encode(hash),
         "color": COLOURS.get(colour).copied().unwrap_or_default(),
         "kind": kind.as_str(),
-    })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a text cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
     })
 }
 

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use http::header::USER_AGENT;
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
-use quay_core::accounts::{Account, AccountKind};
+use quay_core::accounts::{Account, AccountKey, AccountKind};
 use quay_core::auth::{Authentication, Identity};
 use quay_core::{Caller, CredentialKind, Error, ErrorKind, Principal};
+use serde_json::json;
 
-use super::failure::bare;
 use super::operations::{AuthFlag, Operation};
 use super::request::RequestContent;
 use super::session::Session;
 use super::state::ApiState;
 use crate::credentials::Presented;
-use crate::response::Answer;
+use crate::response::{Answer, json as json_answer};
 use crate::service::{ClientAddress, RequestId};
 
 /// Why a request goes no further.
@@ -119,7 +119,8 @@ pub(crate) async fn of_session(state: &ApiState, session: Session) -> Result<(Ca
         return Ok((Caller::anonymous(), session));
     };
     let may = |account: &Account| account.enabled && account.kind == AccountKind::User;
-    let Some(account) = state.sessions.by_uuid(uuid).await?.filter(may) else {
+    let mut reader = state.accounts.store().reader();
+    let Some(account) = reader.account(AccountKey::Uuid(uuid)).await?.filter(may) else {
         return Ok((Caller::anonymous(), session.disowned()));
     };
     let caller = Caller::new(Principal::User(account.name.into()))
@@ -176,7 +177,10 @@ pub(crate) async fn forgery_rule(
     if identified.has_session && shown.is_some_and(|shown| identified.session.allows(&shown)) {
         return Ok(());
     }
-    let answer = bare(StatusCode::FORBIDDEN, "CSRF token was invalid or missing.");
+    // Quay's later versions have changed their mind about the member's name.
+    let message = "CSRF token was invalid or missing.";
+    let body = json!({ "message": message, "error": message });
+    let answer = json_answer(StatusCode::FORBIDDEN, "application/json", &body);
     Err(Refusal::Answer(Box::new(answer)))
 }
 

@@ -11,9 +11,8 @@ use http::header::{ALLOW, EXPECT, HeaderName, LOCATION, SET_COOKIE};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
-use quay_core::accounts::{AccountOptions, Seal};
+use quay_core::accounts::{AccountOptions, Accounts, Seal};
 use quay_core::blob_store::ByteStream;
-use quay_core::runtime::Runtime;
 use quay_core::{Error, ErrorKind, Principal, RepositoryName};
 use tracing::Instrument as _;
 
@@ -26,7 +25,7 @@ use super::query::Query;
 use super::reply::{Reply, SessionChange};
 use super::request::RequestContent;
 use super::router::{Routed, Router};
-use super::session::{Session, SessionAccounts};
+use super::session::Session;
 use super::state::{ApiSettings, ApiState};
 use crate::body::{ResponseBody, incoming};
 use crate::linger::Lingering;
@@ -47,21 +46,22 @@ pub struct ApiService {
 }
 
 impl ApiService {
-    /// A service of what `options` switch on.
-    pub fn new(
-        options: AccountOptions,
-        runtime: Runtime,
-        seal: Arc<dyn Seal>,
-        sessions: Arc<dyn SessionAccounts>,
-        settings: ApiSettings,
-    ) -> Self {
-        let router = Router::new(&options, settings.nested_names);
-        let request_ids = RequestIds::new(&runtime);
+    /// A service of what the options of `accounts` switch on.
+    #[must_use]
+    pub fn new(accounts: Accounts, settings: ApiSettings) -> Self {
+        let router = Router::new(accounts.options(), settings.nested_names);
+        let request_ids = RequestIds::new(accounts.runtime());
         Self {
-            state: Arc::new(ApiState::new(options, runtime, seal, sessions, settings)),
+            state: Arc::new(ApiState::new(accounts, settings)),
             router: Arc::new(router),
             request_ids: Arc::new(request_ids),
         }
+    }
+
+    /// Whether a path is the API's, for hosts that send requests on.
+    #[must_use]
+    pub fn serves(path: &str) -> bool {
+        path.starts_with("/api/")
     }
 
     async fn answer(self, parts: Parts, body: ByteStream) -> Answer {
@@ -158,20 +158,25 @@ impl ApiService {
             body,
         })
         .await?;
-        finish(state, reply).await.map_err(Refusal::from)
+        let answer = finish(reply, &state.options, &*state.seal).await;
+        answer.map_err(Refusal::from)
     }
 }
 
 /// A reply as it is sent, with what becomes of the session.
-pub(crate) async fn finish(state: &ApiState, mut reply: Reply) -> Result<Answer, Error> {
+pub(crate) async fn finish(
+    mut reply: Reply,
+    options: &AccountOptions,
+    seal: &dyn Seal,
+) -> Result<Answer, Error> {
     let session = std::mem::take(&mut reply.session);
     let answer = reply.into_answer().await?;
     Ok(match session {
         SessionChange::Kept => answer,
         SessionChange::Replaced(session) => answer
-            .with(SET_COOKIE, &session.cookie(&state.options, &*state.seal))
+            .with(SET_COOKIE, &session.cookie(options, seal))
             .with(NEXT_CSRF_TOKEN, &session.csrf),
-        SessionChange::Ended => answer.with(SET_COOKIE, &Session::no_cookie(&state.options)),
+        SessionChange::Ended => answer.with(SET_COOKIE, &Session::no_cookie(options)),
     })
 }
 
@@ -231,5 +236,64 @@ where
             Ok(if head { without_body(response) } else { response })
         }
         .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quay_core::runtime::Runtime;
+    use quay_core::testing::{ManualClock, SeededRandom, ThreadSpawner};
+
+    use super::*;
+
+    /// Hands out one text.
+    #[derive(Debug)]
+    struct NoSeal;
+
+    impl Seal for NoSeal {
+        fn seal(&self, _: &str, _: &[u8]) -> String {
+            "sealed".to_owned()
+        }
+
+        fn open(&self, _: &str, _: &str) -> Option<Vec<u8>> {
+            None
+        }
+
+        fn encrypt_password(&self, password: &str) -> String {
+            password.to_owned()
+        }
+
+        fn decrypt_password(&self, _: &str) -> Option<String> {
+            None
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reply_changes_the_session() {
+        let runtime = Runtime::new(
+            Arc::new(ManualClock::default()),
+            Arc::new(SeededRandom::default()),
+            Arc::new(ThreadSpawner),
+        );
+        let options = AccountOptions::new("https", "registry.example");
+        let session = Session::anonymous(&runtime);
+        let token = session.csrf.clone();
+        let header = |answer: &Answer, name: &str| {
+            let value = answer.headers().get(name);
+            value.map(|value| value.to_str().unwrap().to_owned())
+        };
+
+        let kept = finish(Reply::no_content(), &options, &NoSeal).await.unwrap();
+        assert_eq!(header(&kept, "set-cookie"), None);
+        let reply = Reply::no_content().with_session(session);
+        let replaced = finish(reply, &options, &NoSeal).await.unwrap();
+        assert_eq!(header(&replaced, "x-next-csrf-token"), Some(token));
+        let cookie = "_csrf_token=sealed; Max-Age=2678400; Path=/; HttpOnly; SameSite=Lax; Secure";
+        assert_eq!(header(&replaced, "set-cookie").as_deref(), Some(cookie));
+        let ended = finish(Reply::no_content().without_session(), &options, &NoSeal)
+            .await
+            .unwrap();
+        let cookie = "_csrf_token=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax; Secure";
+        assert_eq!(header(&ended, "set-cookie").as_deref(), Some(cookie));
     }
 }

@@ -1,8 +1,10 @@
 //! What a handler is given.
 
+use std::fmt::{self, Debug};
 use std::sync::Arc;
 
-use quay_core::{Caller, RepositoryName};
+use quay_core::{Caller, Error, ErrorKind, RepositoryName};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::operations::Operation;
@@ -11,7 +13,6 @@ use super::session::Session;
 use super::state::ApiState;
 
 /// One request, checked as far as that can be done without knowing what the operation does.
-#[derive(Debug)]
 pub(crate) struct Exchange {
     /// What all requests share.
     pub(crate) state: Arc<ApiState>,
@@ -26,7 +27,35 @@ pub(crate) struct Exchange {
     pub(crate) body: Value,
 }
 
+impl Debug for Exchange {
+    /// Bodies hold passwords, and queries may hold tokens.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("Exchange");
+        shown
+            .field("operation", &self.operation.id)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Exchange {
+    /// The repository that the path names.
+    ///
+    /// # Errors
+    /// `Internal` where the path names none: a mistake in the table of operations.
+    pub(crate) fn repository(&self) -> Result<&RepositoryName, Error> {
+        let missing = || Error::new(ErrorKind::Internal, "the path names no repository");
+        self.path.repository.as_ref().ok_or_else(missing)
+    }
+
+    /// The body as a value of its own type. What the schema allows and the type does not is the client's
+    /// mistake all the same.
+    ///
+    /// # Errors
+    /// `InvalidRequest`.
+    pub(crate) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
+        T::deserialize(&self.body).map_err(|error| Error::new(ErrorKind::InvalidRequest, error.to_string()))
+    }
+
     /// A member of the body that is a text.
     pub(crate) fn text(&self, member: &str) -> Option<&str> {
         self.body.get(member)?.as_str()

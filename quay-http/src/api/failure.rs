@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::errors::type_url;
 use crate::body::ResponseBody;
-use crate::response::{Answer, AnswerExt as _, answer, json as json_answer};
+use crate::response::{Answer, AnswerExt as _, answer, json as json_answer, throttled, wait};
 
 /// The answer to a failed operation. The log is told more than the client.
 pub(crate) fn failure(error: &Error, base_url: &str) -> Answer {
@@ -19,12 +19,8 @@ pub(crate) fn failure(error: &Error, base_url: &str) -> Answer {
         ErrorKind::Internal => "Internal Server Error",
         _ => error.public_message(),
     };
-    let wait_s = error.retry_after().map(whole_seconds);
     if error.kind() == ErrorKind::Throttled {
-        return answer(status)
-            .with_static(CONTENT_TYPE, "text/plain; charset=utf-8")
-            .with(RETRY_AFTER, &wait_s.unwrap_or(1).to_string())
-            .with_body(ResponseBody::full(message.to_owned()));
+        return throttled(error);
     }
     let mut body = match title(error) {
         Some(title) => json!({
@@ -42,8 +38,8 @@ pub(crate) fn failure(error: &Error, base_url: &str) -> Answer {
     }
     merge(&mut body, error.detail());
     let mut answer = json_answer(status, "application/json", &body);
-    if error.kind() == ErrorKind::Unavailable {
-        answer = answer.with(RETRY_AFTER, &wait_s.unwrap_or(1).to_string());
+    if let Some(wait) = wait(error) {
+        answer = answer.with(RETRY_AFTER, &wait);
     }
     if status == StatusCode::UNAUTHORIZED {
         answer = answer.with_static(WWW_AUTHENTICATE, "Bearer");
@@ -94,11 +90,6 @@ fn status(error: &Error) -> StatusCode {
         kind => kind.status(),
     };
     StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-}
-
-fn whole_seconds(wait: std::time::Duration) -> u64 {
-    let part = u64::from(wait.subsec_nanos() > 0);
-    wait.as_secs().saturating_add(part)
 }
 
 /// Adds the members of one object to another.

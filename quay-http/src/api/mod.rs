@@ -25,6 +25,7 @@ mod operations;
 mod page;
 mod query;
 mod reply;
+mod repotoken;
 mod request;
 mod router;
 mod session;
@@ -32,8 +33,8 @@ mod shape;
 mod state;
 mod web;
 
+pub(crate) use dates::iso8601;
 pub use dispatch::ApiService;
 pub use health::{HealthCheck, HealthLevel};
-pub use session::SessionAccounts;
 pub use state::ApiSettings;
 pub use web::WebService;

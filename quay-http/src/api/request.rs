@@ -1,17 +1,22 @@
 //! Bodies of requests (`quay-api.md`, 1.1).
 
-use bytes::{Bytes, BytesMut};
+use std::time::Duration;
+
+use bytes::Bytes;
 use futures::StreamExt as _;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use quay_core::blob_store::ByteStream;
-use quay_core::{BodyError, Error, ErrorKind};
+use quay_core::{Error, ErrorKind};
 use serde_json::Value;
 
 use super::operations::Operation;
+use crate::body::collected;
 
 /// No request of the API is larger.
 const LARGEST: u64 = 1 << 20;
+/// None of them takes longer to arrive, all pauses included.
+const TIME: Duration = Duration::from_mins(1);
 
 /// A request's body, which is read once and only if somebody wants it.
 pub(crate) enum RequestContent {
@@ -22,7 +27,10 @@ pub(crate) enum RequestContent {
 impl RequestContent {
     async fn bytes(&mut self) -> Result<Bytes, Error> {
         let bytes = match self {
-            Self::Unread(pieces) => read(pieces).await?,
+            Self::Unread(pieces) => {
+                let pieces = std::mem::replace(pieces, futures::stream::empty().boxed());
+                collected(pieces, LARGEST, TIME).await?
+            }
             Self::Read(bytes) => return Ok(bytes.clone()),
         };
         *self = Self::Read(bytes.clone());
@@ -89,23 +97,4 @@ fn media_type(headers: &HeaderMap) -> String {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = value.unwrap_or_default().split(';').next().unwrap_or_default();
     essence.trim().to_ascii_lowercase()
-}
-
-async fn read(pieces: &mut ByteStream) -> Result<Bytes, Error> {
-    let mut content = BytesMut::new();
-    while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|error| {
-            let kind = match error {
-                BodyError::TimedOut => ErrorKind::BodyTimeout,
-                _ => ErrorKind::Rejected,
-            };
-            Error::new(kind, error.to_string())
-        })?;
-        content.extend_from_slice(&piece);
-        if content.len() as u64 > LARGEST {
-            let error = BodyError::TooLarge { limit: LARGEST };
-            return Err(Error::new(ErrorKind::TooLarge, error.to_string()));
-        }
-    }
-    Ok(content.freeze())
 }

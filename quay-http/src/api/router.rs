@@ -230,6 +230,8 @@ fn allow(mut methods: Vec<&'static str>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn route(router: &Router, method: &str, path: &str) -> String {
@@ -318,6 +320,24 @@ mod tests {
             ("POST", "user/", "GET, HEAD, PUT, DELETE, OPTIONS"),
         ] {
             assert_eq!(route(&router, method, path), expected, "{method} {path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_path_holds_its_parts_hold_no_more_slashes(
+            parts in proptest::collection::vec("[a-z]{1,3}|%2F|%2f|%|/|\\.\\.|repository|permissions|user|\\PC", 0..8),
+        ) {
+            let options = AccountOptions::new("https", "registry.example");
+            let router = Router::new(&options, true);
+            let path = format!("/api/v1/{}", parts.join("/"));
+            if let Routed::Found { parameters, .. } = router.route(&Method::GET, &path) {
+                let slashes: usize = parameters.values.iter().map(|(_, value)| value.matches('/').count()).sum();
+                prop_assert!(slashes <= path.matches('/').count());
+                prop_assert!(!path.to_lowercase().contains("%2f"));
+                let one_repository = parameters.values.iter().filter(|(_, value)| value.contains('/')).count();
+                prop_assert!(one_repository <= 1);
+            }
         }
     }
 

@@ -4,13 +4,10 @@
 //! stored. It ends with its time, with the cookie, or when the account's uuid changes.
 
 use std::fmt::{self, Debug};
-use std::sync::Arc;
 
-use async_trait::async_trait;
 use http::HeaderMap;
 use http::header::COOKIE;
-use quay_core::StoreError;
-use quay_core::accounts::{Account, AccountKey, AccountOptions, AccountStore, Seal};
+use quay_core::accounts::{Account, AccountOptions, Seal};
 use quay_core::runtime::{Runtime, Timestamp};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
@@ -18,23 +15,6 @@ use subtle::ConstantTimeEq as _;
 const PURPOSE: &str = "session";
 /// Cookies longer than this are not ours.
 const LONGEST: usize = 4096;
-
-/// Who the accounts behind sessions are.
-#[async_trait]
-pub trait SessionAccounts: Debug + Send + Sync + 'static {
-    /// The account of a uuid, switched off or not.
-    ///
-    /// # Errors
-    /// The store's.
-    async fn by_uuid(&self, uuid: &str) -> Result<Option<Account>, StoreError>;
-}
-
-#[async_trait]
-impl SessionAccounts for Arc<dyn AccountStore> {
-    async fn by_uuid(&self, uuid: &str) -> Result<Option<Account>, StoreError> {
-        self.reader().account(AccountKey::Uuid(uuid)).await
-    }
-}
 
 /// What a cookie says.
 #[derive(Clone, PartialEq, Eq)]
@@ -182,4 +162,41 @@ fn cookie(options: &AccountOptions, value: &str, max_age_s: Option<u64>) -> Stri
 
 fn csrf_token(runtime: &Runtime) -> String {
     format!("{}{}", runtime.random_id(), runtime.random_id())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use quay_core::accounts::AccountKind;
+    use quay_core::testing::{ManualClock, SeededRandom, ThreadSpawner};
+
+    use super::*;
+
+    #[test]
+    fn nothing_of_an_earlier_session_is_left_after_a_login() {
+        let clock = Arc::new(ManualClock::default());
+        let random = Arc::new(SeededRandom::default());
+        let runtime = Runtime::new(Arc::clone(&clock) as _, random, Arc::new(ThreadSpawner));
+        let account = Account::new(
+            AccountKind::User,
+            "me",
+            "uuid-me".to_owned(),
+            Timestamp::default(),
+        );
+        let before = Session::anonymous(&runtime);
+        let after = Session::logged_in(&account, &runtime);
+        assert_ne!(before.csrf, after.csrf);
+        assert!(!after.allows(&before.csrf) && after.allows(&after.csrf));
+        assert!(!after.allows("") && !after.allows(&after.csrf.to_uppercase()));
+        assert_eq!(after.user.as_deref(), Some("uuid-me"));
+        assert_eq!(after.password_checked, Some(after.created));
+        let disowned = after.clone().disowned();
+        assert_eq!((disowned.user, disowned.password_checked), (None, None));
+        assert_eq!(disowned.csrf, after.csrf);
+        assert!(
+            !format!("{after:?}").contains(&after.csrf),
+            "secrets are not printed"
+        );
+    }
 }

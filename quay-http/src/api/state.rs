@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quay_core::Authenticator;
-use quay_core::accounts::{AccountOptions, Seal};
+use quay_core::accounts::{AccountOptions, Accounts, Seal};
 use quay_core::runtime::Runtime;
 
 use super::documents::Documents;
-use super::session::SessionAccounts;
 
 /// What the API is told besides what accounts decide.
 #[derive(Debug, Clone)]
@@ -58,27 +57,21 @@ impl ApiSettings {
 /// What handlers work with.
 #[derive(Debug)]
 pub(crate) struct ApiState {
+    pub(crate) accounts: Accounts,
     pub(crate) options: AccountOptions,
     pub(crate) runtime: Runtime,
     pub(crate) seal: Arc<dyn Seal>,
-    pub(crate) sessions: Arc<dyn SessionAccounts>,
     pub(crate) settings: ApiSettings,
     pub(crate) documents: Documents,
 }
 
 impl ApiState {
-    pub(crate) fn new(
-        options: AccountOptions,
-        runtime: Runtime,
-        seal: Arc<dyn Seal>,
-        sessions: Arc<dyn SessionAccounts>,
-        settings: ApiSettings,
-    ) -> Self {
+    pub(crate) fn new(accounts: Accounts, settings: ApiSettings) -> Self {
         Self {
-            options,
-            runtime,
-            seal,
-            sessions,
+            options: accounts.options().clone(),
+            runtime: accounts.runtime().clone(),
+            seal: Arc::clone(accounts.seal()),
+            accounts,
             settings,
             documents: Documents::default(),
         }

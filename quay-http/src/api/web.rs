@@ -102,7 +102,7 @@ impl WebService {
             return bare(StatusCode::METHOD_NOT_ALLOWED, message).with_static(ALLOW, "GET, HEAD");
         }
         let answered = match self.reply(page, parts).await {
-            Ok(reply) => finish(&self.state, reply).await,
+            Ok(reply) => finish(reply, &self.state.options, &*self.state.seal).await,
             Err(error) => Err(error),
         };
         answered.unwrap_or_else(|error| failure(&error, &self.state.options.base_url))

@@ -6,7 +6,7 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 
 #[tokio::test]
 async fn a_write_needs_a_token_against_forgery_before_anything_else() {
-    let host = Host::new();
+    let host = Host::new().await;
     let path = "/api/v1/organization/";
     let cookie = host.cookie(None, "right");
     let cookie = ("cookie", cookie.as_str());
@@ -41,7 +41,7 @@ async fn a_write_needs_a_token_against_forgery_before_anything_else() {
 
 #[tokio::test]
 async fn a_valid_token_needs_no_other_token() {
-    let host = Host::new();
+    let host = Host::new().await;
     let bearer = ("authorization", "Bearer good");
     let seen = host.ask("POST", "/api/v1/organization/", &[bearer], "").await;
     assert_eq!(
@@ -58,7 +58,7 @@ async fn a_valid_token_needs_no_other_token() {
 async fn a_bad_token_hides_a_session() {
     let mut options = options();
     options.anonymous_access = false;
-    let host = Host::with(options);
+    let host = Host::with(options).await;
     let cookie = host.cookie(Some("uuid-me"), "right");
     let cookie = ("cookie", cookie.as_str());
     let bad = ("authorization", "Bearer bad");
@@ -80,7 +80,7 @@ async fn a_bad_token_hides_a_session() {
 
 #[tokio::test]
 async fn browsers_must_say_that_a_script_asks() {
-    let host = Host::new();
+    let host = Host::new().await;
     let browser = ("user-agent", "Mozilla/5.0 (X11; Linux x86_64)");
     let script = ("x-requested-with", "XMLHttpRequest");
     let path = "/api/v1/error/not_found";
@@ -101,7 +101,7 @@ async fn browsers_must_say_that_a_script_asks() {
 
     let mut options = options();
     options.browser_calls_xhr_only = false;
-    let host = Host::with(options);
+    let host = Host::with(options).await;
     assert_eq!(host.ask("GET", path, &[browser], "").await.status, 200);
 }
 
@@ -109,7 +109,7 @@ async fn browsers_must_say_that_a_script_asks() {
 async fn nothing_is_written_while_the_registry_takes_no_writes() {
     let mut options = options();
     options.read_only = true;
-    let host = Host::with(options);
+    let host = Host::with(options).await;
     let good = ("authorization", "Bearer good");
     let seen = host.ask("POST", "/api/v1/organization/", &[good], "").await;
     assert_eq!(
@@ -127,7 +127,7 @@ async fn nothing_is_written_while_the_registry_takes_no_writes() {
 
 #[tokio::test]
 async fn bodies_are_checked() {
-    let host = Host::new();
+    let host = Host::new().await;
     let good = ("authorization", "Bearer good");
     let path = "/api/v1/organization/";
     for (content_type, body, expected) in [
@@ -180,7 +180,7 @@ async fn bodies_are_checked() {
 
 #[tokio::test]
 async fn a_body_may_be_left_out_where_it_is_optional() {
-    let host = Host::new();
+    let host = Host::new().await;
     let good = ("authorization", "Bearer good");
     let path = "/api/v1/organization/devel/robots/ci";
     for body in ["", "null", "{}", "{\"description\":\"x\"}"] {
@@ -193,7 +193,7 @@ async fn a_body_may_be_left_out_where_it_is_optional() {
 
 #[tokio::test]
 async fn parameters_are_checked() {
-    let host = Host::new();
+    let host = Host::new().await;
     let good = ("authorization", "Bearer good");
     let seen = host
         .ask("GET", "/api/v1/user/notifications?page=x&limit=2", &[good], "")
@@ -205,7 +205,7 @@ async fn parameters_are_checked() {
 
 #[tokio::test]
 async fn no_repository_has_a_name_outside_the_grammar() {
-    let host = Host::new();
+    let host = Host::new().await;
     let good = ("authorization", "Bearer good");
     let seen = host
         .ask(

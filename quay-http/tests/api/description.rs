@@ -20,7 +20,7 @@ fn flags(operation: &Value) -> Vec<&str> {
 
 #[tokio::test]
 async fn discovery_describes_exactly_what_is_served() {
-    let host = Host::with(everything());
+    let host = Host::with(everything()).await;
     for (path, internal) in [
         ("/api/v1/discovery", false),
         ("/api/v1/discovery?internal=true", true),
@@ -41,7 +41,7 @@ async fn discovery_describes_exactly_what_is_served() {
 
 #[tokio::test]
 async fn discovery_has_the_form_that_clients_are_made_from() {
-    let host = Host::new();
+    let host = Host::new().await;
     let document = host.get("/api/v1/discovery").await.json();
     assert_eq!(document["swagger"], "2.0");
     assert_eq!(document["host"], "registry.example");
@@ -84,7 +84,7 @@ async fn what_is_switched_off_is_not_described() {
     let mut options = options();
     options.superusers_enabled = false;
     options.app_tokens = false;
-    let host = Host::with(options);
+    let host = Host::with(options).await;
     for path in ["/api/v1/discovery?internal=true", "/api/v1/openapi.json"] {
         let document = host.get(path).await.json();
         let described = described(&document);
@@ -113,7 +113,7 @@ async fn every_reference_of_the_openapi_document_leads_somewhere() {
             _ => {}
         }
     }
-    let host = Host::with(everything());
+    let host = Host::with(everything()).await;
     let document = host.get("/api/v1/openapi.json").await.json();
     let mut found = Vec::new();
     references(&document, &mut found);

@@ -4,7 +4,7 @@ use crate::support::{Host, everything, filled, operations};
 
 #[tokio::test]
 async fn every_operation_is_found_if_and_only_if_it_is_served() {
-    let host = Host::with(everything());
+    let host = Host::with(everything()).await;
     let mut served = 0;
     for (method, path, operation) in operations() {
         let seen = host.ask(&method, &filled(&path), &[], "").await;
@@ -27,7 +27,7 @@ async fn every_operation_is_found_if_and_only_if_it_is_served() {
 
 #[tokio::test]
 async fn trailing_slashes_are_significant() {
-    let host = Host::with(everything());
+    let host = Host::with(everything()).await;
     for (method, path, operation) in operations() {
         if operation["served"] != true {
             continue;
@@ -48,7 +48,7 @@ async fn trailing_slashes_are_significant() {
 
 #[tokio::test]
 async fn methods() {
-    let host = Host::new();
+    let host = Host::new().await;
     let seen = host.ask("PATCH", "/api/v1/organization/devel", &[], "").await;
     assert_eq!(seen.status, 405);
     assert_eq!(seen.header("allow"), "GET, HEAD, PUT, DELETE, OPTIONS");
@@ -76,7 +76,7 @@ async fn methods() {
 
 #[tokio::test]
 async fn what_is_switched_off_is_a_page_that_is_not_there() {
-    let host = Host::new();
+    let host = Host::new().await;
     for path in [
         "/api/v1/recovery",
         "/api/v1/user/initialize",
@@ -90,8 +90,16 @@ async fn what_is_switched_off_is_a_page_that_is_not_there() {
 }
 
 #[tokio::test]
+async fn what_is_retired_says_so() {
+    let host = Host::new().await;
+    let seen = host.get("/api/v1/repository/devel/app/tokens/").await;
+    assert_eq!(seen.status, 410);
+    assert!(seen.json()["message"].is_string());
+}
+
+#[tokio::test]
 async fn types_of_errors_are_described() {
-    let host = Host::new();
+    let host = Host::new().await;
     let seen = host.get("/api/v1/error/invalid_token").await;
     assert_eq!(seen.status, 200);
     assert_eq!(

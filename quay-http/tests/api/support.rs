@@ -1,66 +1,32 @@
-//! A service in memory, with doubles for what accounts will be.
+//! A service over a database of its own, and tokens that prove something at once.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
-use quay_core::accounts::{Account, AccountKind, AccountOptions, Seal};
+use quay_auth::{
+    AccountCredentials, Bcrypt, ClientSeal, DatabaseLogin, DatabaseSecrets, InstanceKey, OAuthBearer,
+    PasswordChecks, RegistryTokenOptions, RegistryTokens, RsaKeys, SecretKey,
+};
+use quay_core::accounts::{
+    Account, AccountKind, AccountOptions, AccountStore, Accounts, LoginEngine, Seal, SecretBox, Tools,
+};
 use quay_core::auth::{Authentication, Authenticator, Credentials, Identity};
 use quay_core::runtime::{Clock as _, Runtime, Timestamp};
-use quay_core::testing::{ManualClock, SeededRandom, ThreadSpawner};
+use quay_core::testing::{ManualClock, SeededRandom};
 use quay_core::{CredentialKind, Principal, StoreError};
-use quay_http::{ApiService, ApiSettings, HealthCheck, HealthLevel, SessionAccounts, WebService};
+use quay_http::{ApiService, ApiSettings, HealthCheck, HealthLevel, TokioSpawner, WebService};
+use quay_storage::SqlMetadata;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tower_service::Service as _;
 
 pub(crate) const OPERATIONS: &str = include_str!("../../src/api/operations.json");
 
-/// Seals nothing, but notices another purpose and a changed letter.
-#[derive(Debug)]
-pub(crate) struct PlainSeal;
-
-impl Seal for PlainSeal {
-    fn seal(&self, purpose: &str, content: &[u8]) -> String {
-        let hex: String = content.iter().map(|byte| format!("{byte:02x}")).collect();
-        let sum = content.iter().fold(0_u8, |sum, byte| sum.wrapping_mul(31) ^ byte);
-        format!("{purpose}_{hex}_{sum}")
-    }
-
-    fn open(&self, purpose: &str, sealed: &str) -> Option<Vec<u8>> {
-        let hex = sealed
-            .strip_prefix(purpose)?
-            .strip_prefix('_')?
-            .split('_')
-            .next()?;
-        let byte = |index: usize| u8::from_str_radix(hex.get(index..index + 2)?, 16).ok();
-        let content: Option<Vec<u8>> = (0..hex.len()).step_by(2).map(byte).collect();
-        content.filter(|content| self.seal(purpose, content) == sealed)
-    }
-
-    fn encrypt_password(&self, password: &str) -> String {
-        password.to_owned()
-    }
-
-    fn decrypt_password(&self, text: &str) -> Option<String> {
-        Some(text.to_owned())
-    }
-}
-
-#[derive(Debug)]
-struct Accounts(HashMap<&'static str, Account>);
-
-#[async_trait]
-impl SessionAccounts for Accounts {
-    async fn by_uuid(&self, uuid: &str) -> Result<Option<Account>, StoreError> {
-        Ok(self.0.get(uuid).cloned())
-    }
-}
-
-/// Knows one token of each kind.
+/// Knows one token of each kind that checks tell apart; the rest is asked of accounts.
 #[derive(Debug)]
 struct Tokens;
 
@@ -70,12 +36,11 @@ impl Authenticator for Tokens {
         let kind = match credentials {
             Credentials::Bearer("good") => CredentialKind::OAuthToken,
             Credentials::Bearer("registry") => CredentialKind::RegistryToken,
-            Credentials::Basic { .. } => CredentialKind::Password,
             Credentials::Bearer("throttled") => {
                 let retry_after = Duration::from_millis(2500);
                 return Ok(Authentication::Throttled { retry_after });
             }
-            _ => return Ok(Authentication::Denied("no")),
+            _ => return Ok(Authentication::NotMine),
         };
         let identity = Identity::new(Principal::User("me".into()), kind);
         Ok(Authentication::Proven(identity))
@@ -107,7 +72,10 @@ impl HealthCheck for Check {
 pub(crate) struct Host {
     api: ApiService,
     web: WebService,
+    pub(crate) accounts: Accounts,
     pub(crate) clock: Arc<ManualClock>,
+    /// Removed with the host.
+    _directory: TempDir,
 }
 
 #[derive(Debug)]
@@ -147,47 +115,107 @@ pub(crate) fn everything() -> AccountOptions {
     options
 }
 
+/// Making a key takes long; what is signed with it is not looked at here.
+fn instance_key() -> InstanceKey {
+    static KEY: OnceLock<InstanceKey> = OnceLock::new();
+    KEY.get_or_init(|| InstanceKey::generate().unwrap()).clone()
+}
+
+/// The users `me` and `off`, who is switched off, and the organization `org`.
+async fn fill(store: &dyn AccountStore, now: Timestamp) {
+    let mut unit = store.begin_accounts().await.unwrap();
+    for (kind, name, enabled) in [
+        (AccountKind::User, "me", true),
+        (AccountKind::User, "off", false),
+        (AccountKind::Organization, "org", true),
+    ] {
+        let mut account = Account::new(kind, name, format!("uuid-{name}"), now);
+        account.email = Some(format!("{name}@registry.example"));
+        account.enabled = enabled;
+        account.verified = true;
+        assert!(unit.accounts().insert_account(&account).await.unwrap().is_some());
+    }
+    unit.commit().await.unwrap();
+}
+
 impl Host {
-    pub(crate) fn new() -> Self {
-        Self::with(options())
+    pub(crate) async fn new() -> Self {
+        Self::with(options()).await
     }
 
-    pub(crate) fn with(options: AccountOptions) -> Self {
+    pub(crate) async fn with(options: AccountOptions) -> Self {
+        let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::default());
+        let spawner = TokioSpawner::current();
+        let store = SqlMetadata::open_sqlite(&directory.path().join("quay.db"), &*spawner.uncounted())
+            .await
+            .unwrap();
+        let store: Arc<dyn AccountStore> = Arc::new(store);
+        fill(&*store, clock.now()).await;
+
+        let random = Arc::new(SeededRandom::default());
         let runtime = Runtime::new(
             Arc::clone(&clock) as _,
-            Arc::new(SeededRandom::default()),
-            Arc::new(ThreadSpawner),
+            Arc::clone(&random) as _,
+            Arc::new(spawner),
         );
-        let account = |kind, uuid: &'static str, name: &str, enabled| {
-            let mut account = Account::new(kind, name, uuid.to_owned(), Timestamp::from_millis(0));
-            account.enabled = enabled;
-            (uuid, account)
-        };
-        let accounts = Accounts(HashMap::from([
-            account(AccountKind::User, "uuid-me", "me", true),
-            account(AccountKind::User, "uuid-off", "off", false),
-            account(AccountKind::Organization, "uuid-org", "org", true),
-        ]));
-        let settings = ApiSettings::default().with_authenticators(vec![Arc::new(Tokens)]);
-        let api = ApiService::new(
-            options,
-            runtime,
-            Arc::new(PlainSeal),
-            Arc::new(accounts),
-            settings,
+        let hasher = Arc::new(Bcrypt::new(Arc::clone(&random) as _).with_cost(4));
+        let key = SecretKey::parse("the secret of the database").unwrap();
+        let secrets: Arc<dyn SecretBox> = Arc::new(DatabaseSecrets::new(&key, Arc::clone(&random) as _));
+        let seal: Arc<dyn Seal> = Arc::new(ClientSeal::new("the secret of clients", random).unwrap());
+        let checks = Arc::new(PasswordChecks::new(Arc::clone(&hasher) as _, runtime.clone()));
+        let login: Arc<dyn LoginEngine> = Arc::new(DatabaseLogin::new(
+            Arc::clone(&store),
+            Arc::clone(&checks),
+            runtime.clone(),
+        ));
+        let issuer = RegistryTokens::new(
+            instance_key(),
+            RegistryTokenOptions::new(&options, None),
+            Arc::clone(&store),
+            runtime.clone(),
         );
+        let oauth = OAuthBearer::new(Arc::clone(&store), checks, &options, runtime.clone());
+        let credentials = AccountCredentials::new(
+            Arc::clone(&store),
+            Arc::clone(&login),
+            Arc::clone(&secrets),
+            Arc::clone(&seal),
+            oauth.clone(),
+            Arc::new(options.clone()),
+            runtime.clone(),
+        );
+        let tools = Tools::new(hasher, secrets, seal, login, Arc::new(RsaKeys), Arc::new(issuer));
+        let accounts = Accounts::new(store, tools, runtime, options);
+
+        let settings = ApiSettings::default().with_authenticators(vec![
+            Arc::new(Tokens),
+            Arc::new(oauth),
+            Arc::new(credentials),
+        ]);
+        let api = ApiService::new(accounts.clone(), settings);
         let checks: Vec<Arc<dyn HealthCheck>> = vec![
             Arc::new(Check("registry", HealthLevel::Instance, Ok(()))),
             Arc::new(Check("database", HealthLevel::Global, Err("db1 is down"))),
             Arc::new(Check("disk", HealthLevel::Warning, Ok(()))),
         ];
         let web = WebService::new(&api, checks);
-        Self { api, web, clock }
+        Self {
+            api,
+            web,
+            accounts,
+            clock,
+            _directory: directory,
+        }
     }
 
     /// A cookie of a session, as the service would seal it.
     pub(crate) fn cookie(&self, user: Option<&str>, csrf: &str) -> String {
+        self.cookie_for("session", &self.session(user, csrf))
+    }
+
+    /// What a session of now says.
+    pub(crate) fn session(&self, user: Option<&str>, csrf: &str) -> String {
         let session = json!({
             "version": 1,
             "user": user,
@@ -196,7 +224,12 @@ impl Host {
             "password_checked_ms": null,
             "oauth_state": null,
         });
-        let sealed = PlainSeal.seal("session", session.to_string().as_bytes());
+        session.to_string()
+    }
+
+    /// A cookie with anything in it, sealed for any purpose.
+    pub(crate) fn cookie_for(&self, purpose: &str, content: &str) -> String {
+        let sealed = self.accounts.seal().seal(purpose, content.as_bytes());
         format!("other=1; _csrf_token={sealed}")
     }
 

@@ -4,7 +4,7 @@ use crate::support::{Host, options};
 
 #[tokio::test]
 async fn the_first_page_holds_the_token() {
-    let host = Host::new();
+    let host = Host::new().await;
     let seen = host.get("/").await;
     assert_eq!(seen.status, 200);
     assert_eq!(seen.header("x-frame-options"), "DENY");
@@ -26,7 +26,7 @@ async fn the_first_page_holds_the_token() {
 
 #[tokio::test]
 async fn what_clients_look_up_first() {
-    let host = Host::new();
+    let host = Host::new().await;
     let seen = host.get("/.well-known/app-capabilities").await.json();
     assert_eq!(seen["appName"], "io.quay");
     assert_eq!(
@@ -51,7 +51,7 @@ async fn what_clients_look_up_first() {
 async fn health() {
     let mut options = options();
     options.superusers.insert("me".to_owned());
-    let host = Host::with(options);
+    let host = Host::with(options).await;
     let seen = host.get("/health/instance").await;
     assert_eq!(seen.status, 200);
     let expected = serde_json::json!({ "data": { "services": { "registry": true } }, "status_code": 200 });
@@ -85,7 +85,7 @@ async fn health() {
 
 #[tokio::test]
 async fn pages_are_only_read() {
-    let host = Host::new();
+    let host = Host::new().await;
     for path in ["/", "/csrf_token", "/health", "/config"] {
         let seen = host.ask("POST", path, &[], "x").await;
         assert_eq!(

@@ -73,12 +73,12 @@ pub struct ClientCertificate {
 }
 
 impl Default for ConnectOptions {
-    /// 16 connections; 30 seconds for the first one, 5 for any other.
+    /// 16 connections; 30 seconds for the first one, 3 for any other.
     fn default() -> Self {
         Self {
             connections: 16,
             connect_timeout: Duration::from_secs(30),
-            acquire_timeout: Duration::from_secs(5),
+            acquire_timeout: Duration::from_secs(3),
             max_lifetime: None,
             reuse: Reuse::Kept,
             tls: None,

@@ -160,7 +160,7 @@ impl Unit {
                 let of_unique = of_unique.ok_or_else(|| corrupt("a unique column that is computed"))?;
                 let sql = format!("SELECT 1 FROM {table} WHERE {} = ?", unique.join(" = ? AND "));
                 if unit.rows(sql.into(), of_unique).await?.is_empty() {
-                    return Err(duplicate);
+                    return Err(unit.failed_with(duplicate));
                 }
                 Ok(None)
             }

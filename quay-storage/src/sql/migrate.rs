@@ -94,3 +94,59 @@ pub(super) async fn mysql(connection: &mut sqlx::MySqlConnection) -> Result<(), 
         .map(drop)
         .map_err(|error| super::db::failed("unlock the schema", error))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    /// The columns of each table that a file makes or extends, by the order they are named in.
+    fn columns(sql: &str) -> BTreeMap<String, Vec<String>> {
+        let mut tables: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut table = None;
+        for line in sql.lines() {
+            let mut words = line.split_whitespace();
+            let first = words.next().unwrap_or_default();
+            if let Some(rest) = line.strip_prefix("CREATE TABLE ") {
+                table = rest.split_whitespace().next().map(ToOwned::to_owned);
+            } else if let Some(rest) = line.strip_prefix("ALTER TABLE ") {
+                let (name, change) = rest.split_once(" ADD COLUMN ").unwrap_or_default();
+                let column = change.split_whitespace().next().unwrap_or_default();
+                tables.entry(name.to_owned()).or_default().push(column.to_owned());
+            } else if first.starts_with(')') {
+                table = None;
+            } else if let Some(table) = &table
+                && ![
+                    "",
+                    "--",
+                    "CHECK",
+                    "CONSTRAINT",
+                    "FOREIGN",
+                    "KEY",
+                    "PRIMARY",
+                    "UNIQUE",
+                ]
+                .contains(&first)
+            {
+                tables.entry(table.clone()).or_default().push(first.to_owned());
+            }
+        }
+        tables
+    }
+
+    #[test]
+    fn every_dialect_has_the_same_columns() {
+        let (sqlite, postgres, mysql) = (
+            migrations!("sqlite"),
+            migrations!("postgres"),
+            migrations!("mysql"),
+        );
+        for (index, &(version, name, sql)) in sqlite.iter().enumerate() {
+            let wanted = columns(sql);
+            assert!(!wanted.is_empty(), "{name} makes nothing");
+            for other in [postgres[index], mysql[index]] {
+                assert_eq!((other.0, other.1), (version, name));
+                assert_eq!(columns(other.2), wanted, "{name}");
+            }
+        }
+    }
+}

@@ -94,6 +94,9 @@ pub(super) struct Server<D: Driver> {
 pub(super) struct Unit<D: Driver> {
     transaction: Transaction<'static, D>,
     losses: Losses,
+    /// Whether a statement has failed. MySQL ends the transaction by itself when it finds a deadlock, and
+    /// would then take each statement that follows for a change of its own.
+    failed: bool,
 }
 
 fn noted(losses: &Losses, action: &str, error: sqlx::Error) -> StoreError {
@@ -122,10 +125,9 @@ impl<D: Driver> Server<D> {
             .before_acquire(move |connection, about: PoolConnectionMetadata| {
                 let suspect = seen.suspect(about.idle_for);
                 Box::pin(async move {
-                    if suspect && let Err(error) = connection.ping().await {
-                        tracing::debug!(%error, "an idle connection has died and is replaced");
-                        // Dead ones need no goodbye.
-                        return Err(error);
+                    if suspect {
+                        // The pool replaces what fails here.
+                        connection.ping().await?;
                     }
                     Ok(true)
                 })
@@ -183,19 +185,36 @@ impl<D: Driver> Server<D> {
         Ok(Unit {
             transaction,
             losses: self.losses.clone(),
+            failed: false,
         })
     }
 }
 
 impl<D: Driver> Unit<D> {
+    fn intact(&self) -> Result<(), StoreError> {
+        if self.failed {
+            let context = "an earlier change of this unit of work has failed";
+            return Err(StoreError::new(StoreErrorKind::Conflict, context));
+        }
+        Ok(())
+    }
+
+    /// What became of a statement.
+    fn outcome<T>(&mut self, outcome: Result<T, sqlx::Error>) -> Result<T, StoreError> {
+        outcome.map_err(|error| {
+            self.failed = true;
+            noted(&self.losses, "change", error)
+        })
+    }
+
     pub(super) async fn rows(
         &mut self,
         sql: Cow<'static, str>,
         values: Vec<Value>,
     ) -> Result<Vec<Row>, StoreError> {
-        D::rows(&mut self.transaction, sql, values)
-            .await
-            .map_err(|error| noted(&self.losses, "change", error))
+        self.intact()?;
+        let outcome = D::rows(&mut self.transaction, sql, values).await;
+        self.outcome(outcome)
     }
 
     pub(super) async fn run(
@@ -203,9 +222,9 @@ impl<D: Driver> Unit<D> {
         sql: Cow<'static, str>,
         values: Vec<Value>,
     ) -> Result<Done, StoreError> {
-        D::run(&mut self.transaction, sql, values)
-            .await
-            .map_err(|error| noted(&self.losses, "change", error))
+        self.intact()?;
+        let outcome = D::run(&mut self.transaction, sql, values).await;
+        self.outcome(outcome)
     }
 
     /// As [`run`](Self::run), for dialects that undo a statement which meets a unique key, and nothing
@@ -216,14 +235,23 @@ impl<D: Driver> Unit<D> {
         sql: Cow<'static, str>,
         values: Vec<Value>,
     ) -> Result<Result<Done, StoreError>, StoreError> {
+        self.intact()?;
         match D::run(&mut self.transaction, sql, values).await {
-            Ok(done) => Ok(Ok(done)),
             Err(error) if super::db::is_duplicate(&error) => Ok(Err(failed("change", error))),
-            Err(error) => Err(noted(&self.losses, "change", error)),
+            outcome => self.outcome(outcome).map(Ok),
         }
     }
 
+    /// Makes an error of [`run_unless_duplicate`](Self::run_unless_duplicate) count.
+    #[cfg(feature = "mysql")]
+    pub(super) const fn failed_with(&mut self, duplicate: StoreError) -> StoreError {
+        self.failed = true;
+        duplicate
+    }
+
+    /// Ends it for good.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
+        self.intact()?;
         let losses = self.losses;
         self.transaction
             .commit()

@@ -13,7 +13,7 @@ use quay_core::metadata::Visibility;
 use quay_core::runtime::Timestamp;
 use quay_core::testing::{Instance, accounts, metadata};
 use quay_core::{MetadataStore, RepositoryName, StoreError, StoreErrorKind};
-use quay_storage::{ConnectOptions, SqlMetadata, Tls, TlsMode};
+use quay_storage::{ConnectOptions, Reuse, SqlMetadata, Tls, TlsMode};
 
 /// A server in a directory of its own, ended with the value.
 #[async_trait]
@@ -212,6 +212,22 @@ pub(crate) async fn idle_connections_that_died_are_replaced(server: &dyn Server)
         }
     }
     assert!(failures <= 1, "{failures} requests found a dead connection");
+}
+
+/// Connections that are not to be used again serve as well as others.
+pub(crate) async fn connections_may_be_used_once(server: &dyn Server) {
+    let uri = server.fresh_database();
+    let options = ConnectOptions::default()
+        .with_connections(2)
+        .with_reuse(Reuse::Never);
+    let store = server.connect(&uri, &options).await.unwrap();
+    for number in 0..10 {
+        work(&store, &name(number)).await.unwrap();
+    }
+    let again = server.connect(&uri, &options).await.unwrap();
+    for number in 0..10 {
+        assert!(again.repository(&name(number)).await.unwrap().is_some());
+    }
 }
 
 /// A server that comes up late is waited for, and one that never does is not waited for longer than said.

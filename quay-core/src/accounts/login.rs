@@ -1,0 +1,172 @@
+//! Signing in and out.
+
+use serde_json::json;
+
+use super::facade::{Accounts, Actor, change, invalid, object, refuse};
+use super::log::LogKind;
+use super::ports::PasswordVerdict;
+use super::record::{Account, AccountKind};
+use super::store::AccountKey;
+use super::users::save;
+use crate::caller::{Caller, CredentialKind};
+use crate::error::{Error, ErrorKind};
+
+impl Accounts {
+    /// Signs somebody in with a password.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LoginFailed`] with Quay's fields as detail; [`ErrorKind::Throttled`].
+    pub async fn sign_in(
+        &self,
+        username: &str,
+        password: &str,
+        invite_code: Option<&str>,
+        caller: &Caller,
+    ) -> Result<Account, Error> {
+        let verdict = self.0.tools.login.verify(username, password).await?;
+        let failed = |message: &str, verification: bool, invalid: bool| {
+            Error::new(ErrorKind::LoginFailed, message).with_detail(json!({
+                "needsEmailVerification": verification,
+                "invalidCredentials": invalid,
+            }))
+        };
+        let error = match verdict {
+            PasswordVerdict::Proven(account) if account.verified || !self.0.options.mailing => {
+                if let Some(code) = invite_code.filter(|code| !code.is_empty()) {
+                    self.accept_for(&account, code, caller).await?;
+                }
+                self.log_login(caller, Some(&account.name), "quayauth", None)
+                    .await?;
+                return Ok(*account);
+            }
+            PasswordVerdict::Proven(_) => failed("Email address must be verified", true, false),
+            PasswordVerdict::Throttled { retry_after } => Error::throttled(retry_after),
+            PasswordVerdict::Disabled => failed("This user has been disabled", false, true),
+            PasswordVerdict::Invalid | PasswordVerdict::EncryptedRequired => {
+                failed("Invalid Username or Password", false, true)
+            }
+        };
+        self.log_login(caller, Some(username), "quayauth", Some(error.public_message()))
+            .await?;
+        Err(error)
+    }
+
+    /// Notes a login, where the deployment wants that.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn log_login(
+        &self,
+        caller: &Caller,
+        username: Option<&str>,
+        kind: &str,
+        failure: Option<&str>,
+    ) -> Result<(), Error> {
+        let options = &self.0.options;
+        let wanted = if failure.is_some() {
+            options.audit_login_failures
+        } else {
+            options.audit_logins
+        };
+        if !wanted || options.read_only {
+            return Ok(());
+        }
+        let log = if failure.is_some() {
+            LogKind::LoginFailure
+        } else {
+            LogKind::LoginSuccess
+        };
+        let metadata = object(&[
+            ("type", json!("quayauth")),
+            ("kind", json!(kind)),
+            ("useragent", json!(caller.user_agent.as_deref())),
+            ("username", json!(username)),
+            ("message", json!(failure)),
+        ]);
+        let mut entry = self.entry(caller, log, username, metadata).await?;
+        // Who failed to show who they are is nobody.
+        entry.performer = username.filter(|_| failure.is_none()).map(ToOwned::to_owned);
+        change!(self, |unit| async { Ok(unit.log(&entry).await?) })
+    }
+
+    /// Checks the signed-in user's password again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LoginFailed`], [`ErrorKind::Throttled`], or that nobody is signed in.
+    pub async fn verify_password(&self, caller: &Caller, password: &str) -> Result<Account, Error> {
+        let actor = self.user_admin(caller).await?;
+        match self.0.tools.login.verify(&actor.account.name, password).await? {
+            PasswordVerdict::Proven(account) => Ok(*account),
+            PasswordVerdict::Throttled { retry_after } => Err(Error::throttled(retry_after)),
+            _ => Err(Error::new(ErrorKind::LoginFailed, "Invalid Username or Password")
+                .with_detail(json!({ "invalidCredentials": true }))),
+        }
+    }
+
+    /// Ends all sessions of the signed-in user.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn sign_out(&self, caller: &Caller) -> Result<(), Error> {
+        let Ok(actor) = self.actor(caller).await else {
+            return Ok(());
+        };
+        let entry = self
+            .entry(
+                caller,
+                LogKind::LogoutSuccess,
+                None,
+                json!({ "username": actor.account.name }),
+            )
+            .await?;
+        let uuid = self.uuid();
+        change!(self, |unit| async {
+            if let Some(mut account) = unit.account(AccountKey::Id(actor.account.id)).await? {
+                account.uuid.clone_from(&uuid);
+                save(unit, &account).await?;
+                if self.0.options.audit_logins {
+                    unit.log(&entry).await?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// The signed-in user's password as clients may keep it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidRequest`] for the wrong password.
+    pub async fn client_key(&self, caller: &Caller, password: &str) -> Result<String, Error> {
+        let actor = self.user_admin(caller).await?;
+        match self.0.tools.login.verify(&actor.account.name, password).await? {
+            PasswordVerdict::Proven(_) => {
+                let entry = self
+                    .entry(caller, LogKind::UserGenerateClientKey, None, json!({}))
+                    .await?;
+                change!(self, |unit| async { Ok(unit.log(&entry).await?) })?;
+                Ok(self.0.tools.seal.encrypt_password(password))
+            }
+            PasswordVerdict::Throttled { retry_after } => Err(Error::throttled(retry_after)),
+            _ => Err(invalid("Invalid Username or Password")),
+        }
+    }
+
+    /// An account of a session, if it may still be used.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn by_uuid(&self, uuid: &str) -> Result<Option<Account>, Error> {
+        let found = self.reader().account(AccountKey::Uuid(uuid)).await?;
+        Ok(found.filter(|account| account.enabled && account.kind == AccountKind::User))
+    }
+
+    /// Refuses callers that a browser's session did not bring.
+    pub(super) async fn session_user(&self, caller: &Caller) -> Result<Actor, Error> {
+        let actor = self.user_admin(caller).await?;
+        if caller.credential == CredentialKind::Session || caller.credential == CredentialKind::Password {
+            Ok(actor)
+        } else {
+            Err(refuse(caller))
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! How accounts of users come into being, and how a forgotten password is replaced.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::facade::{Accounts, change, invalid, not_found, rejected};
+use super::log::LogKind;
+use super::name::{check_name, check_password, is_email};
+use super::ports::Mail;
+use super::record::{Account, AccountId, AccountKind, Confirmation, ConfirmationPurpose};
+use super::store::AccountKey;
+use super::users::{insert, save, taken};
+use crate::caller::Caller;
+use crate::error::Error;
+#[cfg(doc)]
+use crate::error::ErrorKind;
+
+/// How long a link in a mail counts.
+pub(super) const MAIL_LIFETIME: Duration = Duration::from_hours(72);
+/// How long a link that sets a new password counts.
+const RECOVERY_LIFETIME: Duration = Duration::from_mins(30);
+
+/// What came of signing up.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum SignUp {
+    /// A mail has been sent; the link in it completes the sign-up.
+    AwaitingVerification,
+    /// The account may be used.
+    Done(Box<Account>),
+}
+
+/// What came of asking for a new password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Recovery {
+    /// If there is such a user, a mail is on its way.
+    Sent,
+}
+
+/// What somebody is who has just created the first account.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Initialized {
+    /// The account.
+    pub account: Account,
+    /// The password as clients may keep it.
+    pub encrypted_password: String,
+    /// A token with every scope, if one was asked for.
+    pub access_token: Option<String>,
+}
+
+impl Accounts {
+    /// Checks what a new account would be called.
+    pub(super) async fn check_new(&self, name: &str, email: Option<&str>) -> Result<(), Error> {
+        check_name(name, "namespace")?;
+        if let Some(email) = email {
+            self.check_email(email)?;
+        }
+        // What was pushed before there were accounts belongs to nobody, least of all to who comes first.
+        if self.reader().has_repositories(name).await? {
+            return Err(taken());
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_email(&self, email: &str) -> Result<(), Error> {
+        if !is_email(email) {
+            return Err(invalid(format!("Invalid email address: {email}")));
+        }
+        let refused = |domain: &str| {
+            let listed = &self.0.options.refused_email_domains;
+            listed
+                .iter()
+                .any(|refused| domain == refused || domain.ends_with(&format!(".{refused}")))
+        };
+        match email.rsplit_once('@') {
+            Some((_, domain)) if refused(&domain.to_ascii_lowercase()) => {
+                Err(invalid("This email address domain cannot be used"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A user that is not stored yet.
+    pub(super) async fn new_user(
+        &self,
+        name: &str,
+        email: Option<&str>,
+        password: Option<&str>,
+    ) -> Result<Account, Error> {
+        let mut account = Account::new(AccountKind::User, name, self.uuid(), self.now());
+        account.email = email.map(ToOwned::to_owned);
+        account.tag_expiration_s = self.0.options.default_tag_expiration_s;
+        account.verified = !self.0.options.mailing;
+        if let Some(password) = password {
+            account.password_hash = Some(self.hash(password).await?);
+        }
+        Ok(account)
+    }
+
+    /// Signs somebody up.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidRequest`] when name, password or address cannot be used,
+    /// [`ErrorKind::Rejected`] when they are taken.
+    pub async fn sign_up(
+        &self,
+        username: &str,
+        password: &str,
+        email: Option<&str>,
+        invite_code: Option<&str>,
+        caller: &Caller,
+    ) -> Result<SignUp, Error> {
+        let options = &self.0.options;
+        let invite = match invite_code.filter(|code| !code.is_empty()) {
+            Some(code) => self.reader().invite(code).await?,
+            None => None,
+        };
+        if options.invite_only && invite.is_none() {
+            return Err(invalid("Invalid code: an invitation is needed to sign up"));
+        }
+        let email = email.filter(|email| !email.is_empty());
+        if options.mailing && email.is_none() {
+            return Err(invalid("An email address is required"));
+        }
+        check_password(password)?;
+        self.check_new(username, email).await?;
+        let mut account = self.new_user(username, email, Some(password)).await?;
+        // Whoever followed the link in an invitation has shown that the address is theirs.
+        if invite
+            .as_ref()
+            .is_some_and(|invite| invite.email.as_deref().is_some_and(|asked| Some(asked) == email))
+        {
+            account.verified = true;
+        }
+        let entry = self
+            .entry(
+                caller,
+                LogKind::UserCreate,
+                Some(username),
+                json!({ "username": username, "email": email }),
+            )
+            .await?;
+        let confirmation = if account.verified {
+            None
+        } else {
+            Some(self.code(40))
+        };
+        let id = change!(self, |unit| async {
+            let id = insert(unit, &account).await?;
+            if let Some(code) = &confirmation {
+                let confirmation = self.confirmation(code, id, ConfirmationPurpose::Confirm, MAIL_LIFETIME);
+                unit.insert_confirmation(&confirmation).await?;
+            }
+            unit.log(&entry).await?;
+            Ok(id)
+        })?;
+        account.id = id;
+        match (confirmation, email) {
+            (Some(code), Some(email)) => {
+                self.mail(&self.confirmation_mail(username, email, &code)).await?;
+                Ok(SignUp::AwaitingVerification)
+            }
+            _ => Ok(SignUp::Done(Box::new(account))),
+        }
+    }
+
+    pub(super) fn confirmation(
+        &self,
+        code: &str,
+        account: AccountId,
+        purpose: ConfirmationPurpose,
+        lifetime: Duration,
+    ) -> Confirmation {
+        Confirmation {
+            code_hash: code_hash(code),
+            account,
+            purpose,
+            new_email: None,
+            expires: self.now().plus(lifetime),
+        }
+    }
+
+    pub(super) fn confirmation_mail(&self, username: &str, email: &str, code: &str) -> Mail {
+        let options = &self.0.options;
+        Mail::new(
+            email.to_owned(),
+            format!("Please confirm your {} email", options.title),
+            format!(
+                "Hello {username},\n\nthis address was given to {}. To confirm that it is yours, open\n\n{}/confirm?code={code}\n\n\
+                 If you did not ask for this, do nothing.\n",
+                options.title, options.base_url
+            ),
+        )
+    }
+
+    /// The user whose address a code from a mail proves.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidRequest`] when the code is unknown, used or too old.
+    pub async fn confirm(&self, code: &str) -> Result<Account, Error> {
+        let hash = code_hash(code);
+        let now = self.now();
+        change!(self, |unit| async {
+            let confirmation = unit
+                .take_confirmation(&hash)
+                .await?
+                .filter(|found| found.purpose == ConfirmationPurpose::Confirm && found.expires > now)
+                .ok_or_else(|| invalid("Invalid or expired confirmation code"))?;
+            let mut account = unit
+                .account(AccountKey::Id(confirmation.account))
+                .await?
+                .ok_or_else(not_found)?;
+            account.verified = true;
+            if let Some(email) = confirmation.new_email {
+                account.email = Some(email);
+            }
+            save(unit, &account).await?;
+            Ok(account)
+        })
+    }
+
+    /// Sends somebody who forgot their password a link. Does not reveal whether the address is known.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] where no mail is sent.
+    pub async fn request_recovery(&self, email: &str) -> Result<Recovery, Error> {
+        if let Some(account) = self.reader().account(AccountKey::Email(email)).await?
+            && account.kind == AccountKind::User
+            && account.enabled
+        {
+            self.send_recovery(&account).await?;
+        }
+        Ok(Recovery::Sent)
+    }
+
+    pub(super) async fn send_recovery(&self, account: &Account) -> Result<(), Error> {
+        let Some(email) = &account.email else {
+            return Err(invalid("The user has no email address"));
+        };
+        let code = self.code(40);
+        let confirmation =
+            self.confirmation(&code, account.id, ConfirmationPurpose::Recover, RECOVERY_LIFETIME);
+        change!(self, |unit| async {
+            Ok(unit.insert_confirmation(&confirmation).await?)
+        })?;
+        let options = &self.0.options;
+        self.mail(&Mail::new(
+            email.clone(),
+            format!("Recover your {} account", options.title),
+            format!(
+                "Hello {},\n\nto choose a new password for {}, open within 30 minutes\n\n{}/recovery?code={code}\n\n\
+                 If you did not ask for this, do nothing.\n",
+                account.name, options.title, options.base_url
+            ),
+        ))
+        .await
+    }
+
+    /// The user whom a code from a mail lets in to choose a new password.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidRequest`] when the code is unknown, used or too old.
+    pub async fn recover(&self, code: &str) -> Result<Account, Error> {
+        let hash = code_hash(code);
+        let now = self.now();
+        change!(self, |unit| async {
+            let confirmation = unit
+                .take_confirmation(&hash)
+                .await?
+                .filter(|found| found.purpose == ConfirmationPurpose::Recover && found.expires > now)
+                .ok_or_else(|| invalid("Invalid or expired recovery code"))?;
+            let mut account = unit
+                .account(AccountKey::Id(confirmation.account))
+                .await?
+                .filter(|account| account.enabled)
+                .ok_or_else(not_found)?;
+            // The link has reached the address, so the address is the user's.
+            account.verified = true;
+            save(unit, &account).await?;
+            Ok(account)
+        })
+    }
+
+    /// Creates the first account of an empty registry.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Rejected`] when there are accounts already.
+    pub async fn initialize(
+        &self,
+        username: &str,
+        password: &str,
+        email: Option<&str>,
+        with_token: bool,
+        caller: &Caller,
+    ) -> Result<Initialized, Error> {
+        if self.reader().any_account().await? {
+            return Err(rejected("Cannot initialize user in a non-empty database"));
+        }
+        check_name(username, "namespace")
+            .and_then(|()| check_password(password))
+            .map_err(|error| rejected(error.public_message()))?;
+        if let Some(email) = email {
+            self.check_email(email)
+                .map_err(|error| rejected(error.public_message()))?;
+        }
+        let mut account = self.new_user(username, email, Some(password)).await?;
+        account.verified = true;
+        let entry = self
+            .entry(
+                caller,
+                LogKind::UserCreate,
+                Some(username),
+                json!({ "username": username, "email": email }),
+            )
+            .await?;
+        let id = change!(self, |unit| async {
+            // Two first users at once: the unit of work sees which came first.
+            if unit.any_account().await? {
+                return Err(rejected("Cannot initialize user in a non-empty database"));
+            }
+            let id = insert(unit, &account).await?;
+            unit.log(&entry).await?;
+            Ok(id)
+        })?;
+        account.id = id;
+        let access_token = if with_token {
+            Some(self.first_token(&account).await?)
+        } else {
+            None
+        };
+        Ok(Initialized {
+            encrypted_password: self.0.tools.seal.encrypt_password(password),
+            account,
+            access_token,
+        })
+    }
+}
+
+/// Codes in mails are long and random, so that a plain hash keeps them.
+fn code_hash(code: &str) -> String {
+    use sha2::{Digest as _, Sha256};
+
+    hex::encode(Sha256::digest(code.as_bytes()))
+}
