@@ -112,28 +112,6 @@ async fn rows_that_are_there_are_met(store: &SqlMetadata) {
     assert_eq!(error.kind(), StoreErrorKind::Conflict, "{error:?}");
 }
 
-/// Once a statement has failed, a server's unit of work comes to nothing, whatever follows.
-#[cfg(feature = "real-servers")]
-async fn a_failure_is_the_end(store: &SqlMetadata) {
-    let sql = "INSERT INTO qr_namespace (name) VALUES (?)";
-    let mut unit = store.unit().await.unwrap();
-    unit.insert(sql, values!["taken"]).await.unwrap();
-    quay_core::metadata::UnitOfWork::commit(Box::new(unit))
-        .await
-        .unwrap();
-    let mut unit = store.unit().await.unwrap();
-    unit.insert(sql, values!["early"]).await.unwrap();
-    unit.insert(sql, values!["taken"]).await.unwrap_err();
-    unit.insert(sql, values!["late"]).await.unwrap_err();
-    let error = quay_core::metadata::UnitOfWork::commit(Box::new(unit))
-        .await
-        .unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::Conflict);
-    for name in ["early", "late"] {
-        assert_eq!(namespace(&mut &*store, name).await.unwrap(), None, "{name}");
-    }
-}
-
 /// An entry of the action log as it is stored: whose namespace, by whom, from where, with what.
 type Logged = (
     Option<i64>,
@@ -192,6 +170,28 @@ async fn the_log_is_kept_with_the_unit_of_work(store: &SqlMetadata) {
     assert_eq!(logged.len(), 122);
     assert!(logged[..121].iter().all(|row| *row == expected(Some(acme.id))));
     assert_eq!(logged[121], expected(None));
+}
+
+/// Once a statement has failed, a server's unit of work comes to nothing, whatever follows.
+#[cfg(feature = "real-servers")]
+async fn a_failure_is_the_end(store: &SqlMetadata) {
+    let sql = "INSERT INTO qr_namespace (name) VALUES (?)";
+    let mut unit = store.unit().await.unwrap();
+    unit.insert(sql, values!["taken"]).await.unwrap();
+    quay_core::metadata::UnitOfWork::commit(Box::new(unit))
+        .await
+        .unwrap();
+    let mut unit = store.unit().await.unwrap();
+    unit.insert(sql, values!["early"]).await.unwrap();
+    unit.insert(sql, values!["taken"]).await.unwrap_err();
+    unit.insert(sql, values!["late"]).await.unwrap_err();
+    let error = quay_core::metadata::UnitOfWork::commit(Box::new(unit))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Conflict);
+    for name in ["early", "late"] {
+        assert_eq!(namespace(&mut &*store, name).await.unwrap(), None, "{name}");
+    }
 }
 
 async fn all(store: &SqlMetadata) {

@@ -3,7 +3,7 @@
 use super::{
     Outcome, Store, at, by_pages, commit, organization, repository, robot, store, team, there, token, user,
 };
-use crate::accounts::{AccountKey, Grantee, Prototype, RepositoryRole, Standing, TeamRole};
+use crate::accounts::{AccountId, AccountKey, Grantee, Prototype, RepositoryRole, Standing, TeamRole};
 use crate::metadata::{PageRequest, Visibility};
 use crate::testing::{Instance, ensure};
 
@@ -249,6 +249,9 @@ pub(super) async fn roles_in_a_namespace_are_taken_away(instance: &mut dyn Insta
     Ok(())
 }
 
+/// Who looks, whether at what is public as well, and what they see.
+type Sight<'a> = (Option<(AccountId, &'a str)>, bool, &'a [&'a str]);
+
 pub(super) async fn everybody_sees_what_they_may(instance: &mut dyn Instance<Store>) -> Outcome {
     let store = store(instance);
     let (ann, build) = commit!(store, |unit| {
@@ -289,7 +292,7 @@ pub(super) async fn everybody_sees_what_they_may(instance: &mut dyn Instance<Sto
         "ann/own",
         "run/administered",
     ];
-    let cases: [(Option<(i64, &str)>, bool, &[&str]); 6] = [
+    let cases: [Sight<'_>; 6] = [
         (Some((ann, "ann")), false, &own),
         (Some((ann, "ann")), true, &with_public),
         // A robot has no right in its owner's namespace.

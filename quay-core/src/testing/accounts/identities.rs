@@ -251,7 +251,7 @@ pub(super) async fn racing_renames_have_one_winner(instance: &mut dyn Instance<S
         let Some(mut account) = accounts.account(AccountKey::Name(&own)).await? else {
             return Ok(false);
         };
-        account.name = "same".to_owned();
+        "same".clone_into(&mut account.name);
         let saved = accounts.save_account(&account).await?;
         unit.commit().await?;
         Ok(saved)
@@ -574,7 +574,7 @@ pub(super) async fn what_is_not_committed_never_was(instance: &mut dyn Instance<
         let accounts = unit.accounts();
         let acme = organization(accounts, "acme").await?;
         let mut ann = there(accounts.account(AccountKey::Name("ann")).await?, "ann")?;
-        ann.description = "changed".to_owned();
+        "changed".clone_into(&mut ann.description);
         accounts.save_account(&ann).await?;
         let team = team(accounts, acme, "devs", TeamRole::Admin, &[ann.id]).await?;
         let app = repository(accounts, "acme/app", Visibility::Public).await?;
