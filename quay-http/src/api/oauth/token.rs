@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use http::StatusCode;
-use http::header::WWW_AUTHENTICATE;
+use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
 use quay_core::Error;
@@ -21,12 +21,12 @@ use crate::form::Fields;
 struct Client {
     id: String,
     secret: Option<String>,
-    by_header: bool,
 }
 
 /// `POST /oauth/access_token`
 pub(crate) async fn exchange(state: &ApiState, parts: &Parts, body: ByteStream) -> Result<Reply, Error> {
     may_write(state)?;
+    let by_header = parts.headers.contains_key(AUTHORIZATION);
     let body = form(parts, body).await?;
     let query = Fields::of_query(parts.uri.query());
     // Quay reads both. What proves something is not looked for where logs would keep it.
@@ -38,7 +38,7 @@ pub(crate) async fn exchange(state: &ApiState, parts: &Parts, body: ByteStream) 
     }
     let client = match client(parts, &body, field("client_id")) {
         Ok(client) => client,
-        Err(error) => return Ok(refused(error, true)),
+        Err(error) => return Ok(refused(error, by_header)),
     };
     let (Some(redirect_uri), Some(code)) = (field("redirect_uri"), field("code")) else {
         return Ok(refused("invalid_request", false));
@@ -60,7 +60,7 @@ pub(crate) async fn exchange(state: &ApiState, parts: &Parts, body: ByteStream) 
             "expires_in": OAUTH_TOKEN_LIFETIME.as_secs(),
             "scope": issued.token.scopes.to_string(),
         })),
-        Err(error) => refused(error, client.by_header),
+        Err(error) => refused(error, by_header),
     })
 }
 
@@ -72,7 +72,6 @@ fn client(parts: &Parts, body: &Fields, id: Option<&str>) -> Result<Client, &'st
                 .get("client_secret")
                 .filter(|secret| !secret.is_empty())
                 .map(ToOwned::to_owned),
-            by_header: false,
         }),
         Presented::Basic(name, secret) => {
             // RFC 6749, section 2.3.1: both are encoded as in a form before they are put together.
@@ -87,7 +86,6 @@ fn client(parts: &Parts, body: &Fields, id: Option<&str>) -> Result<Client, &'st
             Ok(Client {
                 id: name,
                 secret: Some(secret),
-                by_header: true,
             })
         }
         Presented::Bearer(_) | Presented::Unreadable => Err("invalid_client"),
