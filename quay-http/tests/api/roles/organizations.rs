@@ -147,7 +147,6 @@ fn applications() -> Vec<Row> {
                     "redirect_uri",
                 ],
             ),
-        // The caller's token must outlive its application for the entry to name it, and does not.
         row("deleteOrganizationApplication", "DELETE", ONE, ADMIN, 204).log(
             "delete_application",
             "org",
