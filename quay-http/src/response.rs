@@ -177,3 +177,30 @@ pub(crate) fn range_not_satisfiable(size: u64) -> Answer {
     )
     .with(http::header::CONTENT_RANGE, &format!("bytes */{size}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn whoever_must_wait_is_told_how_long() {
+        for (error, status, expected) in [
+            (Error::throttled(Duration::from_millis(1500)), 429, Some("2")),
+            (Error::throttled(Duration::ZERO), 429, Some("1")),
+            (Error::new(ErrorKind::Unavailable, "later"), 503, Some("1")),
+            (Error::new(ErrorKind::Internal, "never"), 500, None),
+        ] {
+            let answer = failure(&error, None);
+            let seen = answer
+                .headers()
+                .get(RETRY_AFTER)
+                .map(|value| value.to_str().unwrap());
+            assert_eq!((answer.status().as_u16(), seen), (status, expected));
+            assert_eq!(answer.headers()[CONTENT_TYPE], "application/json");
+        }
+        let answer = throttled(&Error::throttled(Duration::from_millis(1)));
+        assert_eq!(answer.headers()[RETRY_AFTER], "1");
+    }
+}

@@ -106,11 +106,9 @@ impl Accounts {
     /// Ends all sessions of the signed-in user.
     ///
     /// # Errors
-    /// The store's.
+    /// That nobody is signed in; [`ErrorKind::Forbidden`] for tokens, which may be good for much less.
     pub async fn sign_out(&self, caller: &Caller) -> Result<(), Error> {
-        let Ok(actor) = self.actor(caller).await else {
-            return Ok(());
-        };
+        let actor = self.session_user(caller).await?;
         let entry = self
             .entry(
                 caller,

@@ -2,7 +2,13 @@
 //!
 //! Reads are grouped by concept and serve alone ([`AccountStore::reader`]) and within a unit of work
 //! ([`AccountUnit::accounts`]), which adds the writes. A store for a plain registry implements none of
-//! this.
+//! this. The suite in `quay_core::testing::accounts` (feature `testing`) proves an implementation.
+//!
+//! Names, addresses, uuids and codes are compared and sorted bytewise; no text is a pattern. Ids are above
+//! zero and never used again. A page goes on behind its `after`, whether that is still there or not, and is
+//! shorter than its limit only at the end of the list. Reads within a unit of work see its own changes. A
+//! unit of work that meets another one fails with [`Conflict`](crate::StoreErrorKind::Conflict) and is tried
+//! again by the caller, as is one that stores a uuid, code or token name that is there already.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -48,22 +54,24 @@ pub enum AccountFilter<'a> {
     Organizations,
     /// Robots of a user or organization.
     RobotsOf(AccountId),
-    /// Organizations with a team that the account belongs to.
+    /// Organizations with a team that the account belongs to, those that are switched off left out.
     OrganizationsOf(AccountId),
-    /// Members of any team of an organization.
+    /// Members of any team of an organization, robots among them, each once.
     MembersOf(AccountId),
-    /// Members of one team.
+    /// Members of one team, robots among them.
     InTeam(i64),
-    /// Users and robots with a role in a repository of a namespace, who are in none of its teams.
+    /// Users with a role of their own in a repository of a namespace, who are in none of its teams. Robots
+    /// do not count.
     CollaboratorsOf {
         /// The organization.
         organization: AccountId,
         /// Its name.
         namespace: &'a str,
     },
-    /// Users whose names begin with a text; robots of `robots_of` as well.
+    /// Users whose names begin with a text, robots of `robots_of` and organizations as well; none that is
+    /// switched off.
     Prefix {
-        /// The beginning.
+        /// The beginning, taken literally.
         prefix: &'a str,
         /// Whose robots count, if any.
         robots_of: Option<AccountId>,
@@ -101,17 +109,18 @@ pub trait AccountReader: Send {
     /// An account by one of its keys. Deleted ones are not found.
     async fn account(&mut self, key: AccountKey<'_>) -> Result<Option<Account>, StoreError>;
 
-    /// A page of accounts. Cost follows the page.
+    /// A page of accounts. Cost follows the page, whatever the number of accounts; a page of collaborators
+    /// costs those besides who are passed over.
     async fn accounts(
         &mut self,
         filter: AccountFilter<'_>,
         page: &PageRequest<AccountCursor>,
     ) -> Result<Vec<Account>, StoreError>;
 
-    /// Whether there is any user or organization.
+    /// Whether there is any user or organization. Cost: one row.
     async fn any_account(&mut self) -> Result<bool, StoreError>;
 
-    /// Whether a namespace holds repositories.
+    /// Whether a namespace holds repositories, those that are being deleted left out.
     async fn has_repositories(&mut self, namespace: &str) -> Result<bool, StoreError>;
 }
 
@@ -131,14 +140,15 @@ pub trait TeamReader: Send {
     /// A team by one of its keys.
     async fn team(&mut self, key: TeamKey<'_>) -> Result<Option<Team>, StoreError>;
 
-    /// A page of an organization's teams by name.
+    /// A page of an organization's teams by name. Cost follows the page, and the members and repositories
+    /// that are counted.
     async fn teams(
         &mut self,
         organization: AccountId,
         page: &PageRequest<String>,
     ) -> Result<Vec<TeamSummary>, StoreError>;
 
-    /// The teams that an account belongs to, in one organization or in all.
+    /// The teams that an account belongs to: in one organization by name, or in all by id.
     async fn teams_of(
         &mut self,
         account: AccountId,
@@ -155,9 +165,13 @@ pub trait TeamReader: Send {
 /// Permissions, read.
 #[async_trait]
 pub trait GrantReader: Send {
-    /// What is known of an account with regard to a namespace and one of its repositories. Whether the
+    /// What is known of an account with regard to a namespace and one of its repositories: the role that it
+    /// was given in the repository, the highest one given there to a team that it belongs to, and the
+    /// highest role of its teams in the organization that the namespace is called after. Whether the
     /// namespace is the account's own, and whether the account is a superuser, is the caller's to add.
-    /// Cost: one statement, whatever the organization's size.
+    ///
+    /// Guarantees: all of it is of one moment. Who or what is not there has no standing. Cost: one statement,
+    /// which follows the number of the account's teams, whatever the organization's size.
     async fn standing(
         &mut self,
         account: AccountId,
@@ -186,7 +200,8 @@ pub trait GrantReader: Send {
         page: &PageRequest<i64>,
     ) -> Result<Vec<(Team, RepositoryRole)>, StoreError>;
 
-    /// A page of the repositories of a namespace in which somebody has a role of their own, by id.
+    /// A page of the repositories of a namespace in which somebody has a role of their own, by id, those that
+    /// are being deleted left out.
     async fn grants_of(
         &mut self,
         grantee: Grantee,
@@ -194,8 +209,10 @@ pub trait GrantReader: Send {
         page: &PageRequest<RepositoryId>,
     ) -> Result<Vec<Grant>, StoreError>;
 
-    /// A page of the repositories that somebody may see, by path: with a role of their own or of a team,
-    /// in their namespace `own`, in an organization that they administer, and public ones if asked for.
+    /// A page of the repositories that somebody may see, by path: with a role of their own or of a team, in
+    /// the namespace called like `account`'s name, in an organization of which a team of theirs is `admin`,
+    /// and public ones if asked for. Each once, however many ways there are to it. Images alone, and none
+    /// that is being deleted.
     async fn visible(
         &mut self,
         account: Option<(AccountId, &str)>,
@@ -203,7 +220,7 @@ pub trait GrantReader: Send {
         page: &PageRequest<String>,
     ) -> Result<Vec<Arc<RepositoryRecord>>, StoreError>;
 
-    /// The default permissions of an organization.
+    /// The default permissions of an organization, oldest first.
     async fn prototypes(&mut self, organization: AccountId) -> Result<Vec<Prototype>, StoreError>;
 
     /// One of them.
@@ -260,13 +277,13 @@ pub trait CredentialReader: Send {
         page: &PageRequest<i64>,
     ) -> Result<Vec<AppToken>, StoreError>;
 
-    /// A repository's access token by its first 32 characters.
+    /// A repository's access token by its first 32 characters. None of a repository that is being deleted.
     async fn access_token(&mut self, name: &str) -> Result<Option<AccessToken>, StoreError>;
 
     /// An application by its client id.
     async fn application(&mut self, client_id: &str) -> Result<Option<Application>, StoreError>;
 
-    /// The applications of an organization.
+    /// The applications of an organization, oldest first.
     async fn applications(&mut self, organization: AccountId) -> Result<Vec<Application>, StoreError>;
 
     /// An OAuth token with its application.
@@ -299,7 +316,7 @@ pub trait NoticeReader: Send {
     /// The messages that every user sees, oldest first.
     async fn messages(&mut self) -> Result<Vec<Message>, StoreError>;
 
-    /// What a user was told and has not put away, newest first, `limit` after the first `skip`.
+    /// What a user was told and has not put away, what was stored last first, `limit` after the first `skip`.
     async fn notices(
         &mut self,
         account: AccountId,
@@ -307,17 +324,18 @@ pub trait NoticeReader: Send {
         limit: usize,
     ) -> Result<Vec<Notice>, StoreError>;
 
-    /// One thing that a user was told.
+    /// One thing that a user was told, put away or not. `None` when it was told to somebody else.
     async fn notice(&mut self, account: AccountId, uuid: &str) -> Result<Option<Notice>, StoreError>;
 
-    /// A page of the repositories that an account has starred, by path.
+    /// A page of the repositories that an account has starred, by path, those that are being deleted left
+    /// out.
     async fn stars(
         &mut self,
         account: AccountId,
         page: &PageRequest<String>,
     ) -> Result<Vec<Starred>, StoreError>;
 
-    /// The changes recorded since a time, oldest first.
+    /// The changes recorded since a time or at it, oldest first.
     async fn changes(&mut self, since: Timestamp) -> Result<Vec<Change>, StoreError>;
 }
 
@@ -332,24 +350,33 @@ impl<T> AccountReads for T where
 /// Accounts, written.
 #[async_trait]
 pub trait AccountWriter: Send {
-    /// Locks an account: until this unit of work ends, no other one changes what hangs on it. `false`
-    /// when it is not there.
+    /// Locks an account: until this unit of work ends, another one that locks it waits, or fails with
+    /// `Conflict`, and reads afterwards what this one has left. Whoever changes what hangs on an account
+    /// according to what hangs on it locks it first. `false` when it is not there; a store whose units of
+    /// work follow one another anyway may answer `true` without looking.
     async fn lock_account(&mut self, account: AccountId) -> Result<bool, StoreError>;
 
-    /// Stores a new account; hands out its id. `None` when its name or its e-mail address is taken.
+    /// Stores a new account; hands out its id. `None`, with nothing stored, when its name or its e-mail
+    /// address is taken. Of units of work that take one name or address at once, one gets it; the others get
+    /// `None`, or `Conflict` and then `None`.
     async fn insert_account(&mut self, account: &Account) -> Result<Option<AccountId>, StoreError>;
 
-    /// Stores an account as it is now. `false` when its name or its e-mail address is taken by another.
+    /// Stores every field of an account as it is now. `false`, with nothing stored, when its name or its
+    /// e-mail address is taken by another; at once with others as
+    /// [`insert_account`](Self::insert_account).
     async fn save_account(&mut self, account: &Account) -> Result<bool, StoreError>;
 
-    /// Removes an account with its robots, teams, permissions, tokens, applications and notices. The
-    /// repositories of its namespace are marked for deletion and out of the way, so that its name is free
-    /// at once.
+    /// Removes an account with its robots, teams and memberships, permissions and default permissions that
+    /// name it, tokens, codes, applications (with everybody's tokens for them), notices, stars, and the
+    /// invitations to it and by it. The repositories of its namespace are marked for deletion and out of the
+    /// way, so that its name is free at once, also for repositories of the same names. A robot has no
+    /// namespace. Cost follows what goes.
     async fn delete_account(&mut self, account: &Account, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Moves all repositories and robots of a namespace to another name. `false`, with nothing moved, when
-    /// a name would be longer than 255 bytes. The account itself is saved by the caller. Cost follows the
-    /// namespace.
+    /// Moves all repositories and robots of a namespace to another name, with everything that they hold and
+    /// that others have in them. `false`, with nothing moved, when the name of one would be longer than 255
+    /// bytes. The account itself is saved by the caller, who has seen to it that there are no repositories
+    /// under the new name. Cost follows the namespace.
     async fn rename_namespace(
         &mut self,
         account: AccountId,
@@ -360,7 +387,7 @@ pub trait AccountWriter: Send {
     /// Notes that an account was used.
     async fn touch_account(&mut self, account: AccountId, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Creates a repository. `None` when there is one of that name already.
+    /// Creates a repository. `None`, with nothing changed, when there is one of that name already.
     async fn create_repository(
         &mut self,
         name: &RepositoryName,
@@ -379,10 +406,10 @@ pub trait TeamWriter: Send {
     /// Stores a team's role and description.
     async fn save_team(&mut self, team: &Team) -> Result<(), StoreError>;
 
-    /// Removes a team with its permissions, members and invitations.
+    /// Removes a team with its permissions, default permissions for it, members and invitations.
     async fn delete_team(&mut self, team: i64) -> Result<(), StoreError>;
 
-    /// Adds a member. `false` when it is one already.
+    /// Adds a member. `false` when it is one already, also by another unit of work of this moment.
     async fn add_member(&mut self, team: i64, account: AccountId) -> Result<bool, StoreError>;
 
     /// Removes a member. `false` when it is none.
@@ -409,7 +436,8 @@ pub trait GrantWriter: Send {
     /// Takes somebody's role away. `false` when they have none.
     async fn remove_grant(&mut self, repository: RepositoryId, grantee: Grantee) -> Result<bool, StoreError>;
 
-    /// Takes away every role that an account has in a namespace's repositories, in its teams' stead too.
+    /// Takes away every role of its own that an account has in a namespace's repositories. Those of its
+    /// teams stay.
     async fn remove_grants_in(&mut self, account: AccountId, namespace: &str) -> Result<(), StoreError>;
 
     /// Stores a new default permission.
@@ -431,7 +459,8 @@ pub trait CredentialWriter: Send {
     /// Removes an app-specific token.
     async fn delete_app_token(&mut self, id: i64) -> Result<(), StoreError>;
 
-    /// Removes app-specific tokens that ended before a time, at most `limit`; says how many.
+    /// Removes app-specific tokens that ended before a time, not at it, those that ended first before
+    /// others, at most `limit`; says how many. Cost follows the limit.
     async fn collect_app_tokens(&mut self, before: Timestamp, limit: usize) -> Result<u64, StoreError>;
 
     /// Notes that an app-specific token was used.
@@ -443,7 +472,7 @@ pub trait CredentialWriter: Send {
     /// Stores a new application; hands out its id.
     async fn insert_application(&mut self, application: &Application) -> Result<i64, StoreError>;
 
-    /// Stores an application as it is now.
+    /// Stores an application as it is now; its organization and client id stay.
     async fn save_application(&mut self, application: &Application) -> Result<(), StoreError>;
 
     /// Removes an application with its tokens and codes.
@@ -461,7 +490,8 @@ pub trait CredentialWriter: Send {
     /// Stores an authorization code.
     async fn insert_code(&mut self, code: &AuthorizationCode) -> Result<(), StoreError>;
 
-    /// Takes an authorization code out: nobody gets it a second time.
+    /// Takes an authorization code out: nobody gets it a second time, unless this unit of work is undone. Of
+    /// takers at once, one gets it.
     async fn take_code(&mut self, name: &str) -> Result<Option<AuthorizationCode>, StoreError>;
 }
 
@@ -489,13 +519,13 @@ pub trait NoticeWriter: Send {
     /// Puts a notice away, or back.
     async fn dismiss_notice(&mut self, uuid: &str, dismissed: bool) -> Result<(), StoreError>;
 
-    /// Removes the notices that are found by `lookup`.
+    /// Removes everybody's notices that are found by `lookup`.
     async fn delete_notices(&mut self, lookup: &str) -> Result<(), StoreError>;
 
     /// Stores a code that was sent by mail.
     async fn insert_confirmation(&mut self, confirmation: &Confirmation) -> Result<(), StoreError>;
 
-    /// Takes a code out: nobody gets it a second time.
+    /// Takes a code out, as [`CredentialWriter::take_code`] does.
     async fn take_confirmation(&mut self, code_hash: &str) -> Result<Option<Confirmation>, StoreError>;
 
     /// Marks a repository. `false` when it is marked already.
@@ -504,13 +534,15 @@ pub trait NoticeWriter: Send {
     /// Takes the mark away. `false` when there is none.
     async fn unstar(&mut self, account: AccountId, repository: RepositoryId) -> Result<bool, StoreError>;
 
-    /// Records a change that tokens must feel.
+    /// Records a change that tokens must feel. Of changes to one subject the latest time is kept, whatever
+    /// the order in which they are recorded: clocks of several processes differ.
     async fn change(&mut self, subject: &str, now: Timestamp) -> Result<(), StoreError>;
 
     /// Removes changes recorded before a time, which no token can feel any more.
     async fn forget_changes(&mut self, before: Timestamp) -> Result<(), StoreError>;
 
-    /// Appends to the action log.
+    /// Appends to the action log, as [`ActionLog`](super::ActionLog) does. Who and what it is about need not
+    /// be there, and may go later: the entry stays.
     async fn log(&mut self, entry: &LogEntry) -> Result<(), StoreError>;
 }
 
@@ -534,7 +566,8 @@ pub trait AccountUnit: UnitOfWork {
 /// A store that keeps accounts beside repositories.
 #[async_trait]
 pub trait AccountStore: MetadataStore + Debug {
-    /// Reads that stand alone; each sees what was committed before it began.
+    /// Reads that stand alone; each sees what was committed before it began, also what was committed since
+    /// the reader was made.
     fn reader(&self) -> Box<dyn AccountReads>;
 
     /// Opens a unit of work, as [`MetadataStore::begin`] does.

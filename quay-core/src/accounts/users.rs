@@ -113,6 +113,22 @@ impl Accounts {
             .collect())
     }
 
+    /// Insists that the caller may change their own account.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Forbidden`] for tokens that do not reach that far; that nobody is signed in.
+    pub async fn require_user_admin(&self, caller: &Caller) -> Result<(), Error> {
+        self.user_admin(caller).await.map(drop)
+    }
+
+    /// Insists that somebody is calling, if only through a token.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidToken`].
+    pub async fn require_account(&self, caller: &Caller) -> Result<(), Error> {
+        self.actor(caller).await.map(drop)
+    }
+
     /// A user or robot by name, as anybody may see them.
     ///
     /// # Errors
@@ -348,12 +364,7 @@ impl Accounts {
             ));
         }
         let entry = self
-            .entry(
-                caller,
-                LogKind::AccountConvert,
-                None,
-                json!({ "username": actor.account.name }),
-            )
+            .entry(caller, LogKind::AccountConvert, None, json!({}))
             .await?;
         let uuid = self.uuid();
         let now = self.now();

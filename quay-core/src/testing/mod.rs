@@ -72,12 +72,22 @@ impl<S: ?Sized> std::fmt::Debug for Case<S> {
     }
 }
 
+impl<S: ?Sized + Send + Sync> Case<S> {
+    /// Runs it on an instance of its own.
+    ///
+    /// # Errors
+    /// A [`Failure`], also when the case does not apply.
+    pub async fn run(&self, instance: &mut dyn Instance<S>) -> Result<(), Failure> {
+        (self.run)(instance).await
+    }
+}
+
 /// Runs cases one after the other.
 async fn run_all<S: ?Sized + Send + Sync>(cases: &'static [Case<S>], fixture: &Fixture<'_, S>) -> Report {
     let mut report = Report::default();
     for case in cases {
         let mut instance = fixture().await;
-        report.add(case.name, (case.run)(&mut *instance).await);
+        report.add(case.name, case.run(&mut *instance).await);
     }
     report
 }

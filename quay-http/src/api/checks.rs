@@ -1,7 +1,5 @@
 //! What a request must pass before its handler sees it (`quay-api.md`, 1.2).
 
-use std::sync::Arc;
-
 use http::header::USER_AGENT;
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
@@ -16,7 +14,7 @@ use super::session::Session;
 use super::state::ApiState;
 use crate::credentials::Presented;
 use crate::response::{Answer, json as json_answer};
-use crate::service::{ClientAddress, RequestId};
+use crate::service::accompanied;
 
 /// Why a request goes no further.
 #[derive(Debug)]
@@ -129,7 +127,8 @@ pub(crate) async fn of_session(state: &ApiState, session: Session) -> Result<(Ca
     Ok((caller, session))
 }
 
-async fn proven(state: &ApiState, presented: &Presented) -> Result<Option<Identity>, Error> {
+/// Who a name and secret, or a token, prove; nobody when they are not valid here.
+pub(crate) async fn proven(state: &ApiState, presented: &Presented) -> Result<Option<Identity>, Error> {
     for authenticator in &state.settings.authenticators {
         match authenticator.authenticate(presented.as_credentials()).await? {
             // Tokens of the registry protocol grant pulling and pushing and nothing else.
@@ -143,18 +142,6 @@ async fn proven(state: &ApiState, presented: &Presented) -> Result<Option<Identi
         }
     }
     Ok(None)
-}
-
-/// Adds where the request came from.
-fn accompanied(caller: Caller, parts: &Parts) -> Caller {
-    let address = parts.extensions.get::<ClientAddress>().map(|address| address.0);
-    let user_agent = header(&parts.headers, USER_AGENT.as_str());
-    let user_agent = (!user_agent.is_empty()).then(|| user_agent.into());
-    let request_id = parts.extensions.get::<RequestId>().map(|id| Arc::clone(&id.0));
-    caller
-        .with_client_address(address)
-        .with_user_agent(user_agent)
-        .with_request_id(request_id)
 }
 
 /// Whether the request was made by a page that this registry gave a token to.

@@ -20,7 +20,7 @@ use super::checks::{self, Refusal};
 use super::exchange::{Exchange, PathParameters};
 use super::failure::{bare, failure, no_such_page};
 use super::handlers::handler;
-use super::operations::Operation;
+use super::operations::{AuthFlag, Operation};
 use super::query::Query;
 use super::reply::{Reply, SessionChange};
 use super::request::RequestContent;
@@ -148,7 +148,7 @@ impl ApiService {
         let Some(handler) = handler(&operation.id) else {
             return Err(Error::new(ErrorKind::Unsupported, "This is not implemented yet").into());
         };
-        let reply = handler(Exchange {
+        let exchange = Exchange {
             state: Arc::clone(state),
             operation,
             caller: identified.caller,
@@ -156,11 +156,21 @@ impl ApiService {
             path,
             query,
             body,
-        })
-        .await?;
-        let answer = finish(reply, &state.options, &*state.seal).await;
-        answer.map_err(Refusal::from)
+        };
+        let answer = match handler(exchange).await {
+            Ok(reply) => finish(reply, &state.options, &*state.seal).await,
+            Err(error) => Err(error),
+        };
+        answer.map_err(|error| refusal(operation, error))
     }
+}
+
+/// How an operation refuses.
+fn refusal(operation: &Operation, error: Error) -> Refusal {
+    if error.kind() == ErrorKind::Forbidden && operation.is(AuthFlag::BareDenial) {
+        return Refusal::Answer(Box::new(bare(StatusCode::FORBIDDEN, error.public_message())));
+    }
+    error.into()
 }
 
 /// A reply as it is sent, with what becomes of the session.

@@ -20,6 +20,8 @@ mod features;
 mod golden;
 mod handlers;
 mod health;
+mod mail_links;
+mod oauth;
 mod openapi;
 mod operations;
 mod page;

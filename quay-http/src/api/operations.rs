@@ -127,6 +127,8 @@ pub(crate) enum AuthFlag {
     AcceptsHttpBasic,
     /// Needs no token against forged requests.
     NoCsrf,
+    /// Refuses with a message and no type.
+    BareDenial,
     /// Something that concerns the handler, if anybody.
     #[serde(other)]
     Other,

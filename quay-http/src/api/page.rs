@@ -124,11 +124,13 @@ fn in_script(json: &str) -> String {
         .replace('\u{2029}', "\\u2029")
 }
 
-fn in_html(text: &str) -> String {
+/// Text that stands in a page, or in quotes in one of its tags.
+pub(crate) fn in_html(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
         .replace('"', "&quot;")
+        .replace('\'', "&#39;")
 }
 
 #[cfg(test)]

@@ -139,6 +139,11 @@ impl Reply {
         self
     }
 
+    /// Whether it has a header already.
+    pub(crate) fn has_header(&self, name: &HeaderName) -> bool {
+        self.headers.contains_key(name)
+    }
+
     /// Gives the client this session in place of the one it has, and tells it the token that its next
     /// write must show.
     pub(crate) fn with_session(mut self, session: Session) -> Self {

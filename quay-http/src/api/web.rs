@@ -12,6 +12,7 @@ use http::header::{ALLOW, CACHE_CONTROL, EXPECT, X_FRAME_OPTIONS};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
+use quay_core::blob_store::ByteStream;
 use quay_core::{Caller, Error, ErrorKind};
 use serde_json::{Value, json};
 use tracing::Instrument as _;
@@ -20,10 +21,12 @@ use super::checks::{of_session, session};
 use super::dispatch::{ApiService, finish};
 use super::failure::{bare, failure, no_such_page};
 use super::health::{HealthCheck, Scope, health};
+use super::mail_links::{self, MailLink};
+use super::oauth::{self, Endpoint};
 use super::page;
 use super::reply::Reply;
 use super::state::ApiState;
-use crate::body::ResponseBody;
+use crate::body::{ResponseBody, incoming};
 use crate::linger::Lingering;
 use crate::response::{Answer, AnswerExt as _, without_body};
 use crate::service::{RequestIds, request_span};
@@ -50,6 +53,8 @@ enum Page {
     Health(Scope),
     Ping,
     Robots,
+    OAuth(Endpoint),
+    Mail(MailLink),
 }
 
 impl Page {
@@ -65,7 +70,11 @@ impl Page {
             "/health/warning" => Self::Health(Scope::Warning),
             "/_internal_ping" | "/v1/_internal_ping" | "/secscan/_internal_ping" => Self::Ping,
             "/robots.txt" => Self::Robots,
-            _ => return None,
+            _ => {
+                return Endpoint::at(path)
+                    .map(Self::OAuth)
+                    .or_else(|| MailLink::at(path).map(Self::Mail));
+            }
         })
     }
 }
@@ -93,13 +102,21 @@ impl WebService {
         Page::at(path).is_some()
     }
 
-    async fn answer(&self, parts: &Parts) -> Answer {
-        let Some(page) = Page::at(parts.uri.path()) else {
+    async fn answer(&self, parts: &Parts, body: ByteStream) -> Answer {
+        let path = parts.uri.path();
+        let local = (path == self.state.options.local_oauth_handler).then_some(Page::OAuth(Endpoint::Local));
+        let Some(page) = Page::at(path).or(local) else {
             return no_such_page();
         };
+        if let Page::OAuth(endpoint) = page {
+            return oauth::respond(&self.state, endpoint, parts, body).await;
+        }
         if !matches!(parts.method, Method::GET | Method::HEAD) {
             let message = "The method is not allowed for the requested URL.";
             return bare(StatusCode::METHOD_NOT_ALLOWED, message).with_static(ALLOW, "GET, HEAD");
+        }
+        if let Page::Mail(link) = page {
+            return mail_links::respond(&self.state, link, parts).await;
         }
         let answered = match self.reply(page, parts).await {
             Ok(reply) => finish(reply, &self.state.options, &*self.state.seal).await,
@@ -144,6 +161,8 @@ impl WebService {
             }
             Page::Ping => Reply::text(StatusCode::OK, "true"),
             Page::Robots => Reply::text(StatusCode::OK, "User-agent: *\nDisallow: /\nAllow: /$\n"),
+            // They have been answered.
+            Page::OAuth(_) | Page::Mail(_) => return Err(Error::new(ErrorKind::NotFound, "Not Found")),
         })
     }
 
@@ -193,10 +212,11 @@ where
             this.request_ids.number(&mut request);
             let span = request_span(&request);
             let (parts, body) = request.into_parts();
-            // Nobody wants a body here; it is read so that the client gets to read the answer.
-            drop(Lingering::new(body, !parts.headers.contains_key(EXPECT)));
             let head = parts.method == Method::HEAD;
-            let response = this.answer(&parts).instrument(span.clone()).await;
+            // A client that waits to be asked for its body has not sent any, and must not be asked.
+            let body = Lingering::new(body, !parts.headers.contains_key(EXPECT));
+            let body = incoming(body, this.state.settings.body_idle);
+            let response = this.answer(&parts, body).instrument(span.clone()).await;
             span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
             Ok(if head { without_body(response) } else { response })
         }

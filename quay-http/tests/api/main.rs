@@ -3,6 +3,7 @@
 
 mod checks;
 mod description;
+mod roles;
 mod routing;
 mod sessions;
 mod support;

@@ -90,14 +90,6 @@ async fn what_is_switched_off_is_a_page_that_is_not_there() {
 }
 
 #[tokio::test]
-async fn what_is_retired_says_so() {
-    let host = Host::new().await;
-    let seen = host.get("/api/v1/repository/devel/app/tokens/").await;
-    assert_eq!(seen.status, 410);
-    assert!(seen.json()["message"].is_string());
-}
-
-#[tokio::test]
 async fn types_of_errors_are_described() {
     let host = Host::new().await;
     let seen = host.get("/api/v1/error/invalid_token").await;

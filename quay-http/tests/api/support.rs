@@ -1,6 +1,7 @@
 //! A service over a database of its own, and tokens that prove something at once.
 
-use std::sync::{Arc, OnceLock};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,10 +13,11 @@ use quay_auth::{
     PasswordChecks, RegistryTokenOptions, RegistryTokens, RsaKeys, SecretKey,
 };
 use quay_core::accounts::{
-    Account, AccountKind, AccountOptions, AccountStore, Accounts, LoginEngine, Seal, SecretBox, Tools,
+    Account, AccountKind, AccountOptions, AccountStore, Accounts, LoginEngine, Mail, Mailer, Seal, SecretBox,
+    Tools,
 };
 use quay_core::auth::{Authentication, Authenticator, Credentials, Identity};
-use quay_core::runtime::{Clock as _, Runtime, Timestamp};
+use quay_core::runtime::{Clock as _, Random, Runtime, Timestamp};
 use quay_core::testing::{ManualClock, SeededRandom};
 use quay_core::{CredentialKind, Principal, StoreError};
 use quay_http::{ApiService, ApiSettings, HealthCheck, HealthLevel, TokioSpawner, WebService};
@@ -69,13 +71,26 @@ impl HealthCheck for Check {
     }
 }
 
+/// Keeps what would be sent.
+#[derive(Debug, Default)]
+pub(crate) struct Mailbox(pub(crate) Mutex<Vec<Mail>>);
+
+#[async_trait]
+impl Mailer for Mailbox {
+    async fn send(&self, mail: &Mail) -> Result<(), StoreError> {
+        self.0.lock().unwrap().push(mail.clone());
+        Ok(())
+    }
+}
+
 pub(crate) struct Host {
     api: ApiService,
     web: WebService,
     pub(crate) accounts: Accounts,
     pub(crate) clock: Arc<ManualClock>,
+    pub(crate) mailbox: Arc<Mailbox>,
     /// Removed with the host.
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 #[derive(Debug)]
@@ -121,6 +136,19 @@ fn instance_key() -> InstanceKey {
     KEY.get_or_init(|| InstanceKey::generate().unwrap()).clone()
 }
 
+const DATABASE: &str = "quay.db";
+
+/// A directory that is gone after the test; in memory where the system has such a place.
+pub(crate) fn directory() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
+}
+
+/// Keeps secrets as every host of these tests does.
+pub(crate) fn secrets(random: Arc<dyn Random>) -> DatabaseSecrets {
+    let key = SecretKey::parse("the secret of the database").unwrap();
+    DatabaseSecrets::new(&key, random)
+}
+
 /// The users `me` and `off`, who is switched off, and the organization `org`.
 async fn fill(store: &dyn AccountStore, now: Timestamp) {
     let mut unit = store.begin_accounts().await.unwrap();
@@ -144,24 +172,28 @@ impl Host {
     }
 
     pub(crate) async fn with(options: AccountOptions) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        let host = Self::open(options, directory(), SeededRandom::default()).await;
+        fill(&**host.accounts.store(), host.clock.now()).await;
+        host
+    }
+
+    /// A host over whatever a directory holds.
+    pub(crate) async fn open(options: AccountOptions, directory: TempDir, random: SeededRandom) -> Self {
         let clock = Arc::new(ManualClock::default());
         let spawner = TokioSpawner::current();
-        let store = SqlMetadata::open_sqlite(&directory.path().join("quay.db"), &*spawner.uncounted())
+        let store = SqlMetadata::open_sqlite(&directory.path().join(DATABASE), &*spawner.uncounted())
             .await
             .unwrap();
         let store: Arc<dyn AccountStore> = Arc::new(store);
-        fill(&*store, clock.now()).await;
 
-        let random = Arc::new(SeededRandom::default());
+        let random = Arc::new(random);
         let runtime = Runtime::new(
             Arc::clone(&clock) as _,
             Arc::clone(&random) as _,
             Arc::new(spawner),
         );
         let hasher = Arc::new(Bcrypt::new(Arc::clone(&random) as _).with_cost(4));
-        let key = SecretKey::parse("the secret of the database").unwrap();
-        let secrets: Arc<dyn SecretBox> = Arc::new(DatabaseSecrets::new(&key, Arc::clone(&random) as _));
+        let secrets: Arc<dyn SecretBox> = Arc::new(secrets(Arc::clone(&random) as _));
         let seal: Arc<dyn Seal> = Arc::new(ClientSeal::new("the secret of clients", random).unwrap());
         let checks = Arc::new(PasswordChecks::new(Arc::clone(&hasher) as _, runtime.clone()));
         let login: Arc<dyn LoginEngine> = Arc::new(DatabaseLogin::new(
@@ -185,7 +217,9 @@ impl Host {
             Arc::new(options.clone()),
             runtime.clone(),
         );
-        let tools = Tools::new(hasher, secrets, seal, login, Arc::new(RsaKeys), Arc::new(issuer));
+        let mailbox = Arc::new(Mailbox::default());
+        let tools = Tools::new(hasher, secrets, seal, login, Arc::new(RsaKeys), Arc::new(issuer))
+            .with_mailer(Arc::clone(&mailbox) as _);
         let accounts = Accounts::new(store, tools, runtime, options);
 
         let settings = ApiSettings::default().with_authenticators(vec![
@@ -205,13 +239,26 @@ impl Host {
             web,
             accounts,
             clock,
-            _directory: directory,
+            mailbox,
+            directory,
         }
+    }
+
+    /// The file that the store keeps everything in.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.directory.path().join(DATABASE)
     }
 
     /// A cookie of a session, as the service would seal it.
     pub(crate) fn cookie(&self, user: Option<&str>, csrf: &str) -> String {
         self.cookie_for("session", &self.session(user, csrf))
+    }
+
+    /// A cookie of a session whose password was checked just now.
+    pub(crate) fn fresh_cookie(&self, uuid: &str, csrf: &str) -> String {
+        let mut session: Value = serde_json::from_str(&self.session(Some(uuid), csrf)).unwrap();
+        session["password_checked_ms"] = self.clock.now().as_millis().into();
+        self.cookie_for("session", &session.to_string())
     }
 
     /// What a session of now says.

@@ -11,6 +11,8 @@ mod postgres;
 #[path = "../../tests/support/server.rs"]
 mod server;
 
+use quay_core::accounts::{Account, AccountKind, AccountStore as _, LogEntry, LogKind};
+use quay_core::runtime::Timestamp;
 use quay_core::{StoreError, StoreErrorKind};
 
 use super::SqlMetadata;
@@ -110,6 +112,66 @@ async fn rows_that_are_there_are_met(store: &SqlMetadata) {
     assert_eq!(error.kind(), StoreErrorKind::Conflict, "{error:?}");
 }
 
+/// An entry of the action log as it is stored: whose namespace, by whom, from where, with what.
+type Logged = (
+    Option<i64>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    String,
+);
+
+async fn logged(store: &SqlMetadata) -> Vec<Logged> {
+    let sql = "SELECT account_id, account_name, performer_name, ip, metadata FROM qr_log ORDER BY id";
+    let rows = store.rows(sql, values![]).await.unwrap();
+    rows.iter()
+        .map(|row| {
+            (
+                row.opt_int(0).unwrap(),
+                row.opt_text(1).unwrap(),
+                row.opt_text(2).unwrap(),
+                row.opt_text(3).unwrap(),
+                row.text(4).unwrap(),
+            )
+        })
+        .collect()
+}
+
+/// The action log cannot be read through the port yet, so that it is kept is tested here.
+async fn the_log_is_kept_with_the_unit_of_work(store: &SqlMetadata) {
+    let at = Timestamp::from_millis(1);
+    let mut entry = LogEntry::new(LogKind::CreateRepo, at, serde_json::json!({ "text": "Grüße 🦀" }));
+    entry.namespace = Some("acme".to_owned());
+    entry.performer = Some("gone".to_owned());
+    entry.address = Some(std::net::Ipv6Addr::LOCALHOST.into());
+    let mut unit = store.begin_accounts().await.unwrap();
+    unit.accounts().log(&entry).await.unwrap();
+    unit.action_log().unwrap().append(&[entry.clone()]).await.unwrap();
+    drop(unit);
+    assert_eq!(logged(store).await, [], "a dropped unit of work has logged");
+    let mut unit = store.begin_accounts().await.unwrap();
+    let acme = Account::new(AccountKind::Organization, "acme", "uuid".to_owned(), at);
+    let acme = Account {
+        id: unit.accounts().insert_account(&acme).await.unwrap().unwrap(),
+        ..acme
+    };
+    unit.accounts().log(&entry).await.unwrap();
+    let many = vec![entry.clone(); 120];
+    unit.action_log().unwrap().append(&many).await.unwrap();
+    unit.accounts().delete_account(&acme, at).await.unwrap();
+    unit.accounts().log(&entry).await.unwrap();
+    unit.commit().await.unwrap();
+    let logged = logged(store).await;
+    let expected = |account| -> Logged {
+        let text = |text: &str| Some(text.to_owned());
+        let metadata = "{\"text\":\"Grüße 🦀\"}".to_owned();
+        (account, text("acme"), text("gone"), text("::1"), metadata)
+    };
+    assert_eq!(logged.len(), 122);
+    assert!(logged[..121].iter().all(|row| *row == expected(Some(acme.id))));
+    assert_eq!(logged[121], expected(None));
+}
+
 /// Once a statement has failed, a server's unit of work comes to nothing, whatever follows.
 #[cfg(feature = "real-servers")]
 async fn a_failure_is_the_end(store: &SqlMetadata) {
@@ -135,6 +197,7 @@ async fn a_failure_is_the_end(store: &SqlMetadata) {
 async fn all(store: &SqlMetadata) {
     ids_are_handed_out(store).await;
     rows_that_are_there_are_met(store).await;
+    the_log_is_kept_with_the_unit_of_work(store).await;
 }
 
 #[cfg(feature = "sqlite")]

@@ -3,7 +3,7 @@
 use super::{
     Outcome, Store, at, by_pages, commit, organization, repository, robot, store, team, there, token, user,
 };
-use crate::accounts::{AccountKey, Grantee, Prototype, RepositoryRole, Standing, TeamRole};
+use crate::accounts::{AccountId, AccountKey, Grantee, Prototype, RepositoryRole, Standing, TeamRole};
 use crate::metadata::{PageRequest, Visibility};
 use crate::testing::{Instance, ensure};
 
@@ -249,6 +249,9 @@ pub(super) async fn roles_in_a_namespace_are_taken_away(instance: &mut dyn Insta
     Ok(())
 }
 
+/// Who looks, whether at what is public as well, and what they see.
+type Sight<'a> = (Option<(AccountId, &'a str)>, bool, &'a [&'a str]);
+
 pub(super) async fn everybody_sees_what_they_may(instance: &mut dyn Instance<Store>) -> Outcome {
     let store = store(instance);
     let (ann, build) = commit!(store, |unit| {
@@ -289,7 +292,7 @@ pub(super) async fn everybody_sees_what_they_may(instance: &mut dyn Instance<Sto
         "ann/own",
         "run/administered",
     ];
-    let cases: [(Option<(i64, &str)>, bool, &[&str]); 6] = [
+    let cases: [Sight<'_>; 6] = [
         (Some((ann, "ann")), false, &own),
         (Some((ann, "ann")), true, &with_public),
         // A robot has no right in its owner's namespace.
@@ -332,52 +335,70 @@ pub(super) async fn what_is_seen_in_several_ways_is_listed_once(
 ) -> Outcome {
     let store = store(instance);
     let letters = ["a", "b", "c", "d", "e"];
-    let ann = commit!(store, |unit| {
+    let (ann, mut expected) = commit!(store, |unit| {
         let acme = organization(unit, "acme").await?;
         let run = organization(unit, "run").await?;
         let ann = user(unit, "ann").await?;
-        let mut grantees = vec![Grantee::Account(ann)];
+        let mut teams = Vec::new();
         for name in ["one", "two", "three"] {
-            let id = team(unit, acme, name, TeamRole::Member, &[ann]).await?;
-            grantees.push(Grantee::Team(id));
+            teams.push(team(unit, acme, name, TeamRole::Member, &[ann]).await?);
             team(unit, run, name, TeamRole::Admin, &[ann]).await?;
         }
+        let mut paths = Vec::new();
         for letter in letters {
-            repository(unit, &format!("run/{letter}"), Visibility::Public).await?;
+            // By three teams that administer it, and for some as everybody.
+            let path = format!("run/{letter}");
+            let visibility = if letter == "b" {
+                Visibility::Public
+            } else {
+                Visibility::Private
+            };
+            repository(unit, &path, visibility).await?;
+            paths.push(path);
+            // By three teams with a role in it, and for some with one of her own.
             let path = format!("acme/{letter}");
-            let repository = repository(unit, &path, Visibility::Public).await?;
-            for grantee in &grantees {
-                unit.set_grant(repository, *grantee, RepositoryRole::Read).await?;
+            let repository = repository(unit, &path, visibility).await?;
+            for team in &teams {
+                unit.set_grant(repository, Grantee::Team(*team), RepositoryRole::Read)
+                    .await?;
+            }
+            if letter == "c" {
+                unit.set_grant(repository, Grantee::Account(ann), RepositoryRole::Read)
+                    .await?;
+            }
+            paths.push(path);
+            // By one way alone, behind all others: a list that is cut short must not hide what comes before.
+            for namespace in ["ann", "zoo"] {
+                let path = format!("{namespace}/{letter}");
+                let repository = super::repository(unit, &path, Visibility::Private).await?;
+                unit.set_grant(repository, Grantee::Account(ann), RepositoryRole::Read)
+                    .await?;
+                paths.push(path);
             }
         }
-        // Between two of those above, and visible by one way alone.
-        repository(unit, "acme/a-single", Visibility::Public).await?;
-        repository(unit, "run/a-single", Visibility::Public).await?;
-        ann
+        (ann, paths)
     });
-    let mut expected: Vec<String> = Vec::new();
-    for namespace in ["acme", "run"] {
-        expected.push(format!("{namespace}/a-single"));
-        expected.extend(letters.iter().map(|letter| format!("{namespace}/{letter}")));
-    }
     expected.sort_unstable();
     let mut reader = store.reader();
-    for size in [1, 2, 3, 4, 100] {
-        let found = by_pages!(
-            size,
-            |page| reader.visible(Some((ann, "ann")), true, &page),
-            |last| last.name.path().to_owned()
-        );
-        let paths: Vec<_> = found.iter().map(|record| record.name.path()).collect();
-        ensure!(paths == expected, "by pages of {size} she sees {paths:?}");
-        // A page is short only at the end.
-        let page = PageRequest::new(None, size);
-        let first = reader.visible(Some((ann, "ann")), false, &page).await?;
-        ensure!(
-            first.len() == size.min(11),
-            "a page of {size} has {} of 11",
-            first.len()
-        );
+    for public in [false, true] {
+        for size in [1, 2, 3, 4, 7, 100] {
+            let found = by_pages!(
+                size,
+                |page| reader.visible(Some((ann, "ann")), public, &page),
+                |last| last.name.path().to_owned()
+            );
+            let paths: Vec<_> = found.iter().map(|record| record.name.path()).collect();
+            ensure!(paths == expected, "by pages of {size} she sees {paths:?}");
+            // A page is short only at the end.
+            let page = PageRequest::new(None, size);
+            let first = reader.visible(Some((ann, "ann")), public, &page).await?;
+            ensure!(
+                first.len() == size.min(expected.len()),
+                "a page of {size} has {} of {}",
+                first.len(),
+                expected.len()
+            );
+        }
     }
     Ok(())
 }

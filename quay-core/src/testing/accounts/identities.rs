@@ -9,6 +9,7 @@ use super::{
 use crate::accounts::{
     Account, AccountCursor, AccountFilter, AccountKey, AccountKind, Grantee, RepositoryRole, TeamRole,
 };
+use crate::error::StoreErrorKind;
 use crate::metadata::{PageRequest, Visibility};
 use crate::testing::{Failure, Instance, ensure};
 
@@ -155,7 +156,17 @@ pub(super) async fn names_and_addresses_are_taken_once(instance: &mut dyn Instan
     let id = accounts.insert_account(&freed).await?;
     ensure!(id.is_some(), "a name that was given up is not free");
     unit.commit().await?;
-    Ok(())
+    let same_uuid = Account {
+        uuid: bob.uuid.clone(),
+        ..address("somebody", "somebody@example.com")
+    };
+    let mut unit = store.begin_accounts().await?;
+    match unit.accounts().insert_account(&same_uuid).await {
+        Err(error) if error.kind() == StoreErrorKind::Conflict => Ok(()),
+        other => Err(Failure::new(format!(
+            "a uuid that is there already was answered with {other:?}"
+        ))),
+    }
 }
 
 pub(super) async fn names_are_compared_bytewise(instance: &mut dyn Instance<Store>) -> Outcome {
@@ -240,7 +251,7 @@ pub(super) async fn racing_renames_have_one_winner(instance: &mut dyn Instance<S
         let Some(mut account) = accounts.account(AccountKey::Name(&own)).await? else {
             return Ok(false);
         };
-        account.name = "same".to_owned();
+        "same".clone_into(&mut account.name);
         let saved = accounts.save_account(&account).await?;
         unit.commit().await?;
         Ok(saved)
@@ -563,7 +574,7 @@ pub(super) async fn what_is_not_committed_never_was(instance: &mut dyn Instance<
         let accounts = unit.accounts();
         let acme = organization(accounts, "acme").await?;
         let mut ann = there(accounts.account(AccountKey::Name("ann")).await?, "ann")?;
-        ann.description = "changed".to_owned();
+        "changed".clone_into(&mut ann.description);
         accounts.save_account(&ann).await?;
         let team = team(accounts, acme, "devs", TeamRole::Admin, &[ann.id]).await?;
         let app = repository(accounts, "acme/app", Visibility::Public).await?;

@@ -253,9 +253,10 @@ fn new_code(application: i64, account: AccountId, seed: &str) -> AuthorizationCo
 }
 
 /// Tries until no other writer is in the way, as core does.
-async fn until_it_works<T, F>(attempt: impl Fn() -> F) -> Result<T, Failure>
+async fn until_it_works<T, F>(attempt: impl Fn() -> F + Send + Sync) -> Result<T, Failure>
 where
-    F: Future<Output = Result<T, StoreError>>,
+    T: Send,
+    F: Future<Output = Result<T, StoreError>> + Send,
 {
     for _ in 0..100 {
         match attempt().await {
@@ -268,9 +269,10 @@ where
 }
 
 /// Runs eight attempts at once, each until it works; the outcomes in their order.
-async fn raced<T, F>(attempt: impl Fn(usize) -> F) -> Result<Vec<T>, Failure>
+async fn raced<T, F>(attempt: impl Fn(usize) -> F + Send + Sync) -> Result<Vec<T>, Failure>
 where
-    F: Future<Output = Result<T, StoreError>>,
+    T: Send,
+    F: Future<Output = Result<T, StoreError>> + Send,
 {
     let attempt = &attempt;
     let racers = (0..8).map(|racer| until_it_works(move || attempt(racer)));

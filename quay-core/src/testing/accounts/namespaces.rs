@@ -1,13 +1,13 @@
 //! Namespaces: what goes with an account, and what moves with its name.
 
 use super::{
-    Outcome, Store, TEXTS, at, commit, name, names, new_application, new_code, new_oauth_token, organization,
-    repository, robot, store, team, there, token, user,
+    Outcome, Store, TEXTS, at, commit, insert, name, names, new_account, new_application, new_code,
+    new_oauth_token, organization, repository, robot, store, team, there, token, user,
 };
 use crate::accounts::{
-    AccessToken, AccountFilter, AccountId, AccountKey, AccountWrites, AppToken, AppTokenKey, Confirmation,
-    ConfirmationPurpose, Grantee, Notice, OAuthTokenFilter, OAuthTokenKey, Prototype, RepositoryRole,
-    Standing, TeamInvite, TeamKey, TeamRole,
+    AccessToken, AccountFilter, AccountId, AccountKey, AccountKind, AccountWrites, AppToken, AppTokenKey,
+    Confirmation, ConfirmationPurpose, Grantee, Notice, OAuthTokenFilter, OAuthTokenKey, Prototype,
+    RepositoryRole, Standing, TeamInvite, TeamKey, TeamRole,
 };
 use crate::metadata::{PageRequest, RepositoryId, Visibility};
 use crate::testing::{Failure, Instance, ensure};
@@ -478,7 +478,9 @@ pub(super) async fn a_renamed_namespace_takes_repositories_and_robots_along(
         "the old namespace has repositories"
     );
     commit!(store, |unit| {
-        user(unit, "ann").await?;
+        let mut again = new_account(AccountKind::User, "ann");
+        again.uuid = token("another");
+        insert(unit, &again).await?;
         repository(unit, "ann/app", Visibility::Private).await?;
     });
     let seen = paths_of(&*store, &["ann/app", "zoe-long/app"]).await?;

@@ -129,7 +129,7 @@ pub(super) async fn regenerate(exchange: Exchange) -> Result<Reply, Error> {
         .accounts
         .regenerate_robot(&exchange.caller, owner.as_robot_owner(), short(&exchange))
         .await?;
-    Ok(Reply::ok(&full(renewed)))
+    Ok(Reply::ok(&robot(renewed)))
 }
 
 pub(super) async fn permissions(exchange: Exchange) -> Result<Reply, Error> {

@@ -53,7 +53,7 @@ pub(super) async fn entities(exchange: Exchange) -> Result<Reply, Error> {
 
 /// Nobody comes from a directory where there is none.
 pub(super) async fn link(exchange: Exchange) -> Result<Reply, Error> {
-    exchange.state.accounts.me(&exchange.caller).await?;
+    exchange.state.accounts.require_account(&exchange.caller).await?;
     Err(Error::new(
         ErrorKind::NotFound,
         "Users are not linked from a directory in this installation",

@@ -203,15 +203,8 @@ pub(super) async fn detach_external(exchange: Exchange) -> Result<Reply, Error> 
     exchange
         .state
         .accounts
-        .me(&exchange.caller)
-        .await
-        .and_then(|me| {
-            if me.role == UserRole::Admin {
-                Ok(())
-            } else {
-                Err(Error::new(ErrorKind::Forbidden, "Unauthorized"))
-            }
-        })?;
+        .require_user_admin(&exchange.caller)
+        .await?;
     // What is not attached is as good as detached.
     Ok(Reply::ok(&json!({ "success": true })))
 }

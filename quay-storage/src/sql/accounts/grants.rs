@@ -52,11 +52,17 @@ fn prototype_of(row: &Row) -> Result<Prototype, StoreError> {
     })
 }
 
-/// One of the lists that what somebody may see is made of. Each is cut to a page by itself.
+/// One of the lists that what somebody may see is made of. Each is cut to a page by itself, and holds nothing
+/// twice: what is there twice takes the place of others, which would be passed over.
 macro_rules! visible_part {
     ($name:literal, $from:literal, $where:literal) => {
+        visible_part!("SELECT", $name, $from, $where)
+    };
+    ($select:literal, $name:literal, $from:literal, $where:literal) => {
         concat!(
-            "SELECT * FROM (SELECT ",
+            "SELECT * FROM (",
+            $select,
+            " ",
             repository_columns!(),
             " FROM ",
             $from,
@@ -185,11 +191,13 @@ reads!(GrantReader {
             "p.account_id = ?"
         );
         const BY_TEAM: &str = visible_part!(
+            "SELECT DISTINCT",
             "by_team",
             "qr_team_member m JOIN qr_repository_permission p ON p.team_id = m.team_id JOIN qr_repository r ON r.id = p.repository_id",
             "m.account_id = ?"
         );
         const ADMINISTERED: &str = visible_part!(
+            "SELECT DISTINCT",
             "administered",
             "qr_team_member m JOIN qr_team t ON t.id = m.team_id AND t.role = 'admin' JOIN qr_account o ON o.id = t.organization_id \
              JOIN qr_namespace n ON n.name = o.name JOIN qr_repository r ON r.namespace_id = n.id",

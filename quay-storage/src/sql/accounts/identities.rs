@@ -1,5 +1,7 @@
 //! Users, organizations and robots.
 
+use std::borrow::Cow;
+
 use async_trait::async_trait;
 use quay_core::accounts::{
     Account, AccountCursor, AccountFilter, AccountId, AccountKey, AccountKind, AccountReader, AccountWriter,
@@ -120,17 +122,63 @@ macro_rules! select {
     };
 }
 
+/// Accounts of several kinds whose names begin with `prefix`. Each kind is cut to a page by itself, so that
+/// thousands of robots that do not count are not passed over one by one.
+fn with_prefix(
+    prefix: &str,
+    robots_of: Option<AccountId>,
+    organizations: bool,
+    after: &str,
+    most: i64,
+) -> (String, Vec<Value>) {
+    // One bound on the left: a database takes one to find its way in an index.
+    let (comparison, from) = if after >= prefix && !after.is_empty() {
+        (">", after)
+    } else {
+        (">=", prefix)
+    };
+    let mut sql = concat!("SELECT ", account_columns!(), " FROM (").to_owned();
+    let mut values = Vec::new();
+    let mut part = |name: &str, of: &str, key: Option<AccountId>| {
+        if !values.is_empty() {
+            sql.push_str(" UNION ALL ");
+        }
+        sql.push_str(concat!(
+            "SELECT * FROM (SELECT ",
+            account_columns!(),
+            " FROM qr_account a WHERE "
+        ));
+        sql.push_str(of);
+        sql.push_str(" AND a.name ");
+        sql.push_str(comparison);
+        sql.push_str(" ? AND a.name < ? AND a.enabled = 1 ORDER BY a.name LIMIT ?) AS ");
+        sql.push_str(name);
+        values.extend(key.map(Value::from));
+        values.extend(values![from, end_of(prefix), most]);
+    };
+    part("people", "a.kind = 'user'", None);
+    if organizations {
+        part("organizations", "a.kind = 'organization'", None);
+    }
+    if robots_of.is_some() {
+        part("robots", "a.owner_id = ?", robots_of);
+    }
+    sql.push_str(") AS a ORDER BY a.name LIMIT ?");
+    values.push(most.into());
+    (sql, values)
+}
+
 /// A list of accounts as a statement: what comes behind the cursor, at most so many.
 fn listed(
     filter: AccountFilter<'_>,
     page: &PageRequest<AccountCursor>,
-) -> Result<(&'static str, Vec<Value>), StoreError> {
+) -> Result<(Cow<'static, str>, Vec<Value>), StoreError> {
     let (id, name) = match &page.after {
         Some(cursor) => (cursor.id, cursor.name.as_str()),
         None => (0, ""),
     };
     let most = limit(page.limit);
-    Ok(match filter {
+    let (sql, values) = match filter {
         AccountFilter::Users { disabled: true } => (
             select!("WHERE a.kind = 'user' AND a.name > ? ORDER BY a.name LIMIT ?"),
             values![name, most],
@@ -193,23 +241,13 @@ fn listed(
             prefix,
             robots_of,
             organizations,
-        } => (
-            select!(
-                "WHERE a.name >= ? AND a.name < ? AND a.name > ? AND a.enabled = 1 \
-                 AND (a.kind = 'user' OR (a.kind = 'robot' AND a.owner_id = ?) OR (a.kind = 'organization' AND ? = 1)) \
-                 ORDER BY a.name LIMIT ?"
-            ),
-            values![
-                prefix,
-                end_of(prefix),
-                name,
-                robots_of.unwrap_or_default(),
-                i64::from(organizations),
-                most
-            ],
-        ),
+        } => {
+            let (sql, values) = with_prefix(prefix, robots_of, organizations, name, most);
+            return Ok((sql.into(), values));
+        }
         other => return Err(corrupt(&format!("{other:?}"))),
-    })
+    };
+    Ok((sql.into(), values))
 }
 
 reads!(AccountReader {
@@ -221,7 +259,14 @@ reads!(AccountReader {
             AccountKey::Uuid(uuid) => (select!("WHERE a.uuid = ?"), values![uuid]),
         };
         let row = self.row(sql, values).await?;
-        row.map(|row| account_of(&row, 0)).transpose()
+        let found = row.map(|row| account_of(&row, 0)).transpose()?;
+        // MySQL takes texts that differ in spaces at the end for equal.
+        Ok(found.filter(|account| match key {
+            AccountKey::Id(_) => true,
+            AccountKey::Name(name) => account.name == name,
+            AccountKey::Email(email) => account.email.as_deref() == Some(email),
+            AccountKey::Uuid(uuid) => account.uuid == uuid,
+        }))
     }
 
     async fn accounts(
@@ -309,8 +354,9 @@ impl AccountWriter for Unit {
         if account.kind != AccountKind::Robot {
             // No account can have such a name, so it is free for what is being deleted.
             let gone = format!("d__{}", account.id);
-            let set = format!("state = 'marked_for_deletion', path = '{gone}/' || id");
-            self.move_repositories(&account.name, &set, Vec::new()).await?;
+            let set = "state = 'marked_for_deletion', path = CONCAT(?, id)";
+            self.move_repositories(&account.name, set, values![format!("{gone}/")])
+                .await?;
             self.run(
                 "UPDATE qr_namespace SET name = ? WHERE name = ?",
                 values![gone, account.name.as_str()],
@@ -341,13 +387,12 @@ impl AccountWriter for Unit {
             return Ok(false);
         }
         let rest = from.len() + 1;
-        let set = format!("path = ? || SUBSTR(path, {rest})");
+        let set = format!("path = CONCAT(?, SUBSTR(path, {rest}))");
         self.move_repositories(from, &set, values![to]).await?;
         // A namespace that somebody pushed to and that holds nothing makes way.
-        let gone = format!("d__{account}_{to}");
         self.run(
-            "UPDATE qr_namespace SET name = ? WHERE name = ?",
-            values![gone, to],
+            "UPDATE qr_namespace SET name = CONCAT('d__n', id) WHERE name = ?",
+            values![to],
         )
         .await?;
         self.run(
@@ -355,7 +400,7 @@ impl AccountWriter for Unit {
             values![to, from],
         )
         .await?;
-        let sql = format!("UPDATE qr_account SET name = ? || SUBSTR(name, {rest}) WHERE owner_id = ?");
+        let sql = format!("UPDATE qr_account SET name = CONCAT(?, SUBSTR(name, {rest})) WHERE owner_id = ?");
         self.run(sql, values![to, account]).await?;
         Ok(true)
     }

@@ -309,12 +309,14 @@ impl NoticeWriter for Unit {
     }
 
     async fn change(&mut self, subject: &str, now: Timestamp) -> Result<(), StoreError> {
+        // The clock of who comes later may be behind.
+        let now = now.as_millis();
         self.upsert(
             "qr_change",
             &["subject", "at_ms"],
-            values![subject, now.as_millis()],
+            values![subject, now, now, now],
             &["subject"],
-            &["at_ms"],
+            &["at_ms = CASE WHEN qr_change.at_ms < ? THEN ? ELSE qr_change.at_ms END"],
         )
         .await
     }

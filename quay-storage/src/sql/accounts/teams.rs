@@ -63,7 +63,12 @@ reads!(TeamReader {
             ),
         };
         let row = self.row(sql, values).await?;
-        row.map(|row| team_of(&row)).transpose()
+        let found = row.map(|row| team_of(&row)).transpose()?;
+        // MySQL takes texts that differ in spaces at the end for equal.
+        Ok(found.filter(|team| match key {
+            TeamKey::Id(_) => true,
+            TeamKey::Name(_, name) => team.name == name,
+        }))
     }
 
     async fn teams(

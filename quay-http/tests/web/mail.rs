@@ -1,0 +1,147 @@
+//! Links in mails.
+
+use quay_core::accounts::{AccountKey, SignUp, TeamRole, UserChanges};
+
+use crate::support::{BASE, Host, Seen, options};
+
+async fn host() -> Host {
+    let mut options = options();
+    options.mailing = true;
+    Host::with(options, |settings| settings).await
+}
+
+/// Whose session an answer gave.
+async fn who(host: &Host, seen: &Seen) -> String {
+    let cookie = seen.cookie();
+    let seen = host
+        .ask("GET", "/.well-known/change-password", &[("cookie", &cookie)], "")
+        .await;
+    seen.header("location").to_owned()
+}
+
+#[tokio::test]
+async fn an_address_is_confirmed_once() {
+    let host = host().await;
+    assert!(matches!(
+        host.sign_up("carol").await,
+        SignUp::AwaitingVerification
+    ));
+    let link = host.mails.link();
+    assert!(link.starts_with("/confirm?code="), "{link}");
+    // A program that looks at links does not use it up.
+    let seen = host.ask("HEAD", &link, &[], "").await;
+    assert_eq!((seen.status.as_u16(), seen.header("set-cookie")), (200, ""));
+    let seen = host.get(&link).await;
+    assert_eq!(
+        (seen.status.as_u16(), seen.header("location")),
+        (302, "https://registry.example/")
+    );
+    assert_eq!(seen.header("referrer-policy"), "no-referrer");
+    assert_eq!(who(&host, &seen).await, format!("{BASE}/user/carol?tab=settings"));
+    let account = host
+        .accounts
+        .store()
+        .reader()
+        .account(AccountKey::Name("carol"))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(account.verified);
+    let seen = host.get(&link).await;
+    assert_eq!((seen.status.as_u16(), seen.header("set-cookie")), (400, ""));
+    assert!(seen.header("content-type").starts_with("text/html"));
+    for path in [
+        "/confirm",
+        "/confirm?code=",
+        "/confirm?code=x",
+        "/recovery?code=x",
+        "/confirminvite?code=x'%3C",
+    ] {
+        let seen = host.get(path).await;
+        assert!(matches!(seen.status.as_u16(), 400 | 302), "{path}: {seen:?}");
+        assert_eq!(seen.header("set-cookie"), "");
+    }
+    assert_eq!(host.ask("POST", &link, &[], "").await.status, 405);
+}
+
+#[tokio::test]
+async fn whoever_forgot_the_password_sets_another() {
+    let host = host().await;
+    host.accounts.request_recovery("bob@mail.example").await.unwrap();
+    let link = host.mails.link();
+    // It is not good for anything else.
+    let elsewhere = link.replace("/recovery", "/confirm");
+    let seen = host.get(&link).await;
+    assert_eq!(seen.status, 302);
+    assert_eq!(seen.header("location"), format!("{BASE}/user/bob?tab=settings"));
+    assert_eq!(who(&host, &seen).await, format!("{BASE}/user/bob?tab=settings"));
+    for link in [&link, &elsewhere] {
+        assert_eq!(host.get(link).await.status, 400);
+    }
+    let changes = UserChanges {
+        password: Some("another-password".to_owned()),
+        ..UserChanges::default()
+    };
+    host.accounts
+        .change_user(&host.caller("bob"), changes)
+        .await
+        .unwrap();
+    assert_eq!(
+        host.token(Some(("bob", "another-password")), &[]).await.status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn an_invitation_waits_for_whoever_has_no_account_yet() {
+    let host = host().await;
+    let alice = host.caller("alice");
+    host.accounts
+        .create_organization(&alice, "devel", None)
+        .await
+        .unwrap();
+    host.accounts
+        .put_team(&alice, "devel", "readers", TeamRole::Member, None)
+        .await
+        .unwrap();
+    host.accounts
+        .add_team_member(&alice, "devel", "readers", "bob")
+        .await
+        .unwrap();
+    let link = host.mails.link();
+    let (_, code) = link.split_once("code=").unwrap();
+    let path = format!("/confirminvite?code={code}");
+    let seen = host.get(&path).await;
+    assert_eq!(
+        (seen.status.as_u16(), seen.header("location")),
+        (302, format!("{BASE}/?invite_code={code}").as_str())
+    );
+    let foreign = host.cookie(Some("alice"), "c").await;
+    assert_eq!(
+        host.ask("GET", &path, &[("cookie", &foreign)], "").await.status,
+        400
+    );
+    let own = host.cookie(Some("bob"), "c").await;
+    let seen = host.ask("GET", &path, &[("cookie", &own)], "").await;
+    assert_eq!(
+        (seen.status.as_u16(), seen.header("location")),
+        (302, format!("{BASE}/organization/devel").as_str())
+    );
+    assert_eq!(host.ask("GET", &path, &[("cookie", &own)], "").await.status, 400);
+    // What is in the code does not lead elsewhere.
+    let seen = host
+        .get("/confirminvite?code=x%0d%0ay%26z%2F%2Fevil.example")
+        .await;
+    assert_eq!(
+        seen.header("location"),
+        format!("{BASE}/?invite_code=x%0D%0Ay%26z%2F%2Fevil%2Eexample")
+    );
+}
+
+#[tokio::test]
+async fn where_no_mail_is_sent() {
+    let host = Host::new().await;
+    for path in ["/confirm?code=x", "/recovery?code=x"] {
+        assert_eq!(host.get(path).await.status, 404, "{path}");
+    }
+}

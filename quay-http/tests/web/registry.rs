@@ -1,0 +1,167 @@
+//! What tokens are worth at the registry.
+
+use std::time::Duration;
+
+use quay_core::accounts::{RepositoryRole, RobotOwner};
+use quay_core::metadata::Visibility;
+use semver::VersionReq;
+use serde_json::json;
+
+use crate::support::{Host, basic, name, options, password};
+
+const CHALLENGE: &str = "Bearer realm=\"https://registry.example/v2/auth\",service=\"registry.example\"";
+const TAGS: &str = "/v2/alice/app/tags/list";
+
+#[tokio::test]
+async fn a_token_opens_what_it_grants() {
+    let host = Host::new().await;
+    host.repository("alice", "alice/app", Visibility::Private).await;
+    let seen = host.get("/v2/").await;
+    assert_eq!(
+        (seen.status.as_u16(), seen.header("www-authenticate")),
+        (401, CHALLENGE)
+    );
+    let token = host
+        .token_of("alice", &["repository:alice/app:pull"])
+        .await
+        .token();
+    let bearer = format!("Bearer {token}");
+    let bearer = [("authorization", bearer.as_str())];
+    assert_eq!(host.ask("GET", "/v2/", &bearer, "").await.status, 200);
+    let seen = host.ask("GET", TAGS, &bearer, "").await;
+    assert_eq!(seen.status, 200, "{seen:?}");
+    let seen = host
+        .ask("POST", "/v2/alice/app/blobs/uploads/", &bearer, "")
+        .await;
+    assert_eq!(
+        (seen.status.as_u16(), seen.code().as_str()),
+        (401, "UNAUTHORIZED")
+    );
+    let expected = format!("{CHALLENGE},scope=\"repository:alice/app:pull,push\"");
+    assert_eq!(seen.header("www-authenticate"), expected);
+    // Nobody's token opens the first door, and no other.
+    let token = host.token(None, &["repository:alice/app:pull"]).await.token();
+    let bearer = format!("Bearer {token}");
+    let bearer = [("authorization", bearer.as_str())];
+    assert_eq!(host.ask("GET", "/v2/", &bearer, "").await.status, 200);
+    assert_eq!(host.ask("GET", TAGS, &bearer, "").await.status, 401);
+}
+
+#[tokio::test]
+async fn what_is_no_token_is_refused() {
+    let host = Host::new().await;
+    host.repository("alice", "alice/app", Visibility::Public).await;
+    let token = host
+        .token_of("alice", &["repository:alice/app:pull"])
+        .await
+        .token();
+    let late = format!("Bearer {token}");
+    let seen = host.ask("GET", TAGS, &[("authorization", &late)], "").await;
+    assert_eq!(seen.status, 200);
+    let forged = format!("{}A", &late[..late.len() - 1]);
+    let password = basic("alice", &password("alice")).1;
+    host.clock.advance(Duration::from_secs(3700));
+    for value in [&late, &forged, &password, "Bearer abc", "Bearer", "Digest x"] {
+        let seen = host.ask("GET", TAGS, &[("authorization", value)], "").await;
+        assert_eq!(
+            (seen.status.as_u16(), seen.code().as_str()),
+            (401, "UNAUTHORIZED"),
+            "{value}"
+        );
+        let expected = format!("{CHALLENGE},scope=\"repository:alice/app:pull\"");
+        assert_eq!(seen.header("www-authenticate"), expected);
+        assert_eq!(seen.header("docker-distribution-api-version"), "registry/2.0");
+    }
+}
+
+#[tokio::test]
+async fn what_was_taken_away_is_felt() {
+    let host = Host::new().await;
+    let alice = host.caller("alice");
+    host.repository("alice", "alice/app", Visibility::Private).await;
+    let mut bearers = Vec::new();
+    for short in ["gone", "renewed", "stays"] {
+        let robot = host
+            .accounts
+            .create_robot(&alice, RobotOwner::Own, short, "", &json!({}))
+            .await
+            .unwrap();
+        let full = format!("alice+{short}");
+        host.accounts
+            .set_user_permission(&alice, &name("alice/app"), &full, RepositoryRole::Read)
+            .await
+            .unwrap();
+        let secret = robot.token.unwrap();
+        // What was changed before a token was issued does not concern it.
+        host.clock.advance(Duration::from_mins(1));
+        let token = host
+            .token(Some((&full, &secret)), &["repository:alice/app:pull"])
+            .await
+            .token();
+        bearers.push(format!("Bearer {token}"));
+    }
+    let statuses = async || {
+        let mut statuses = Vec::new();
+        for bearer in &bearers {
+            statuses.push(
+                host.ask("GET", TAGS, &[("authorization", bearer)], "")
+                    .await
+                    .status
+                    .as_u16(),
+            );
+        }
+        statuses
+    };
+    host.accounts.follow_changes(&host.changes).await.unwrap();
+    assert_eq!(statuses().await, [200, 200, 200]);
+    host.clock.advance(Duration::from_mins(1));
+    let alice = host.caller("alice");
+    host.accounts
+        .delete_robot(&alice, RobotOwner::Own, "gone")
+        .await
+        .unwrap();
+    host.accounts
+        .regenerate_robot(&alice, RobotOwner::Own, "renewed")
+        .await
+        .unwrap();
+    host.accounts.follow_changes(&host.changes).await.unwrap();
+    assert_eq!(statuses().await, [401, 401, 200]);
+}
+
+#[tokio::test]
+async fn old_dockers_are_told_that_there_is_nothing() {
+    let refused = VersionReq::parse("<1.6.0").unwrap();
+    let host = Host::with(options(), |settings| {
+        settings.with_refused_docker_versions(Some(refused.clone()))
+    })
+    .await;
+    for (user_agent, refused) in [
+        ("docker/1.5.0 go/go1.3.3", true),
+        ("Go 1.1 package http", true),
+        ("docker/1.6.0 go/go1.4.2", false),
+        ("docker/24.0.5", false),
+        ("containers/5.0", false),
+    ] {
+        for path in ["/v2/", "/v2/auth"] {
+            let seen = host.ask("GET", path, &[("user-agent", user_agent)], "").await;
+            assert_eq!(
+                seen.status,
+                if refused { 404 } else { 401 },
+                "{user_agent} {path}"
+            );
+        }
+        // What they do not know of is not hidden.
+        let seen = host.ask("GET", TAGS, &[("user-agent", user_agent)], "").await;
+        assert_eq!(seen.status, 401);
+    }
+    // A bad token is bad first.
+    let headers = [("user-agent", "docker/1.5.0"), ("authorization", "Bearer a.b")];
+    assert_eq!(host.ask("GET", "/v2/", &headers, "").await.status, 401);
+}
+
+#[tokio::test]
+async fn a_registry_that_does_not_advertise() {
+    let host = Host::with(options(), |settings| settings.with_advertise_v2(false)).await;
+    assert_eq!(host.get("/v2/").await.status, 404);
+    assert_eq!(host.get(TAGS).await.status, 401);
+}
