@@ -23,6 +23,8 @@ mod runtime;
 mod server;
 mod service;
 mod site;
+#[cfg(feature = "smtp")]
+mod smtp;
 mod token;
 
 pub use api::{ApiService, ApiSettings, HealthCheck, HealthLevel, WebService};
@@ -33,4 +35,6 @@ pub use runtime::{TokioSpawner, tokio_runtime};
 pub use server::{RequestBody, Server, Timeouts};
 pub use service::{ClientAddress, RegistryService, RequestId, Settings};
 pub use site::Site;
+#[cfg(feature = "smtp")]
+pub use smtp::{InvalidMailServer, SmtpMailer};
 pub use token::TokenService;

@@ -13,8 +13,8 @@ use quay_core::accounts::{
 use quay_core::auth::Authenticator;
 use quay_core::config::Config;
 use quay_http::{
-    ApiService, ApiSettings, KeyService, RegistryService, Settings, Site, TokenService, TokioSpawner,
-    WebService, tokio_runtime,
+    ApiService, ApiSettings, InvalidMailServer, KeyService, RegistryService, Settings, Site, SmtpMailer,
+    TokenService, TokioSpawner, WebService, tokio_runtime,
 };
 use semver::VersionReq;
 
@@ -69,7 +69,7 @@ pub(crate) async fn site(
         runtime.clone(),
     ));
 
-    let tools = Tools::new(
+    let mut tools = Tools::new(
         hasher,
         secret_box,
         seal,
@@ -77,6 +77,10 @@ pub(crate) async fn site(
         Arc::new(RsaKeys),
         Arc::clone(&tokens) as _,
     );
+    if let Some(server) = &config.mail {
+        let mailer = SmtpMailer::new(server, runtime.clone()).map_err(unusable_mail)?;
+        tools = tools.with_mailer(Arc::new(mailer));
+    }
     let accounts = Accounts::new(store, tools, runtime, options);
     let own_key = OwnKey {
         path: key_path,
@@ -133,6 +137,14 @@ fn options(config: &Config, address: SocketAddr) -> AccountOptions {
         );
     }
     options.at(config.preferred_url_scheme.as_str(), &hostname)
+}
+
+fn unusable_mail(error: InvalidMailServer) -> Unusable {
+    let key = match error {
+        InvalidMailServer::Sender(_) => "MAIL_DEFAULT_SENDER",
+        _ => "MAIL_SERVER",
+    };
+    Unusable(format!("{key}: {}", crate::in_full(&error)))
 }
 
 fn refused_docker_versions(options: &AccountOptions) -> Result<Option<VersionReq>, Unusable> {

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use serde_json::Value;
-use support::{Server, command};
+use support::{OCI, Server, command, image, sha256};
 use tempfile::TempDir;
 
 const CONFIG: &str =
@@ -217,4 +217,83 @@ fn what_is_not_supported_is_named() {
     let (status, text) = place.refused();
     assert_ne!(status, Some(0));
     assert!(text.contains("AUTHENTICATION_TYPE: must be Database"), "{text}");
+
+    for (config, key) in [
+        (
+            "MAIL_SERVER: mail.example\nMAIL_DEFAULT_SENDER: nobody\n",
+            "MAIL_DEFAULT_SENDER: ",
+        ),
+        ("BLACKLIST_V2_SPEC: old\n", "BLACKLIST_V2_SPEC: "),
+        ("SECRET_KEY: \u{4e00}\n", "SECRET_KEY: "),
+    ] {
+        place.configure(config);
+        let (status, text) = place.refused();
+        assert_eq!(status, Some(2), "{text}");
+        assert!(text.contains(key), "{text}");
+    }
+}
+
+#[test]
+fn the_first_user_pushes_and_pulls() {
+    let place = Place::new(CONFIG);
+    let server = place.start();
+    let first = r#"{"username":"admin","password":"a-long-password","email":"admin@example.com","access_token":true}"#;
+    let json_body = ("content-type", "application/json");
+    let made = server.ask("POST", "/api/v1/user/initialize", &[json_body], first.as_bytes());
+    assert_eq!(made.status, 200, "{made:?}");
+    let api = format!("Bearer {}", json(&made)["access_token"].as_str().unwrap());
+    let api_token = ("authorization", api.as_str());
+    let again = server.ask("POST", "/api/v1/user/initialize", &[json_body], first.as_bytes());
+    assert_eq!(again.status, 400, "there is only one first user: {again:?}");
+
+    // admin:a-long-password
+    let login = ("authorization", "Basic YWRtaW46YS1sb25nLXBhc3N3b3Jk");
+    let token = |server: &Server, scope: &str, login: &[(&str, &str)]| {
+        let path = format!("/v2/auth?service={}&scope=repository:{scope}", server.address);
+        let answer = server.ask("GET", &path, login, b"");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        format!("Bearer {}", json(&answer)["token"].as_str().unwrap())
+    };
+    let push = token(&server, "admin/app:push,pull", &[login]);
+    let push = ("authorization", push.as_str());
+    for content in [&b"{}"[..], b"layer"] {
+        let path = format!("/v2/admin/app/blobs/uploads/?digest={}", sha256(content));
+        assert_eq!(server.ask("POST", &path, &[push], content).status, 201);
+    }
+    let manifest = image(&sha256(b"{}"), &sha256(b"layer"), "");
+    let path = "/v2/admin/app/manifests/latest";
+    let pushed = server.ask("PUT", path, &[push, ("content-type", OCI)], &manifest);
+    assert_eq!(pushed.status, 201, "{pushed:?}");
+    assert_eq!(server.ask("GET", path, &[push], b"").body, manifest);
+
+    // The repository is private: nobody else sees it.
+    let anonymous = token(&server, "admin/app:pull", &[]);
+    assert_eq!(
+        server
+            .ask("GET", path, &[("authorization", &anonymous)], b"")
+            .status,
+        401
+    );
+    assert_eq!(server.get(path).status, 401);
+    let wrong = server.ask(
+        "GET",
+        "/v2/auth?service=x",
+        &[("authorization", "Basic YWRtaW46d3Jvbmc=")],
+        b"",
+    );
+    assert_eq!(wrong.status, 401, "{wrong:?}");
+
+    // Who has logged in, and what was pushed, outlives the process.
+    server.kill();
+    let server = place.start();
+    let me = server.ask("GET", "/api/v1/user/", &[api_token], b"");
+    assert_eq!(
+        (me.status, &json(&me)["username"]),
+        (200, &"admin".into()),
+        "{me:?}"
+    );
+    let pull = token(&server, "admin/app:pull", &[login]);
+    let pull = ("authorization", pull.as_str());
+    assert_eq!(server.ask("GET", path, &[pull], b"").body, manifest);
+    assert!(server.stop().success());
 }

@@ -40,6 +40,21 @@ pub struct MailServer {
     pub failure: MailFailure,
 }
 
+impl MailServer {
+    /// A server at `host` with Quay's defaults, for mail from `sender`.
+    #[must_use]
+    pub fn new(host: &str, sender: &str) -> Self {
+        Self {
+            host: host.to_owned(),
+            port: 587,
+            tls: MailTls::StartTls,
+            login: None,
+            sender: sender.to_owned(),
+            failure: MailFailure::Told,
+        }
+    }
+}
+
 /// How the way to the mail server is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -107,7 +107,9 @@ impl fmt::Display for Warning {
 pub struct Secret(String);
 
 impl Secret {
-    pub(crate) fn new(text: String) -> Self {
+    /// Takes a text out of sight.
+    #[must_use]
+    pub const fn new(text: String) -> Self {
         Self(text)
     }
 

@@ -4,7 +4,6 @@ use std::fmt::{self, Debug};
 use std::sync::Arc;
 
 use quay_core::{Caller, Error, ErrorKind, RepositoryName};
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::operations::Operation;
@@ -45,15 +44,6 @@ impl Exchange {
     pub(crate) fn repository(&self) -> Result<&RepositoryName, Error> {
         let missing = || Error::new(ErrorKind::Internal, "the path names no repository");
         self.path.repository.as_ref().ok_or_else(missing)
-    }
-
-    /// The body as a value of its own type. What the schema allows and the type does not is the client's
-    /// mistake all the same.
-    ///
-    /// # Errors
-    /// `InvalidRequest`.
-    pub(crate) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
-        T::deserialize(&self.body).map_err(|error| Error::new(ErrorKind::InvalidRequest, error.to_string()))
     }
 
     /// A member of the body that is a text.

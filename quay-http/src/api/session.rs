@@ -26,8 +26,6 @@ pub(crate) struct Session {
     pub(crate) created: Timestamp,
     /// When the password was last checked.
     pub(crate) password_checked: Option<Timestamp>,
-    /// What an external login must bring back.
-    pub(crate) oauth_state: Option<String>,
 }
 
 impl Debug for Session {
@@ -47,7 +45,6 @@ struct Sealed {
     csrf: String,
     created_ms: i64,
     password_checked_ms: Option<i64>,
-    oauth_state: Option<String>,
 }
 
 const VERSION: u8 = 1;
@@ -60,7 +57,6 @@ impl Session {
             csrf: csrf_token(runtime),
             created: runtime.clock.now(),
             password_checked: None,
-            oauth_state: None,
         }
     }
 
@@ -72,12 +68,6 @@ impl Session {
             password_checked: Some(runtime.clock.now()),
             ..Self::anonymous(runtime)
         }
-    }
-
-    /// Adds what an external login must bring back.
-    pub(crate) fn with_oauth_state(mut self, state: Option<String>) -> Self {
-        self.oauth_state = state;
-        self
     }
 
     /// The same session without its account: what is left of it for a caller who is somebody else.
@@ -116,7 +106,6 @@ impl Session {
             csrf: sealed.csrf,
             created: Timestamp::from_millis(sealed.created_ms),
             password_checked: sealed.password_checked_ms.map(Timestamp::from_millis),
-            oauth_state: sealed.oauth_state,
         })
     }
 
@@ -127,7 +116,6 @@ impl Session {
             csrf: self.csrf.clone(),
             created_ms: self.created.as_millis(),
             password_checked_ms: self.password_checked.map(Timestamp::as_millis),
-            oauth_state: self.oauth_state.clone(),
         };
         seal.seal(PURPOSE, serde_json::json!(sealed).to_string().as_bytes())
     }
