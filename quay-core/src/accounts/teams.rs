@@ -10,6 +10,7 @@ use super::ports::Mail;
 use super::record::{Account, AccountKind, Grant, Grantee, Notice, Team, TeamInvite};
 use super::role::TeamRole;
 use super::store::{AccountCursor, AccountFilter, AccountKey, AccountWrites, TeamKey};
+use super::users::is_administered;
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::metadata::PageRequest;
@@ -61,21 +62,23 @@ impl Accounts {
         description: Option<&str>,
     ) -> Result<(Team, bool), Error> {
         let (actor, organization) = self.organization(caller, organization, Need::Admin).await?;
-        let existing = self.reader().team(TeamKey::Name(organization.id, name)).await?;
-        match existing {
-            None => {
-                self.create_team(caller, &organization, name, role, description)
-                    .await
-            }
-            Some(team) => {
-                let team = self
-                    .change_team(caller, &actor, &organization, team, role, description)
-                    .await?;
-                Ok((team, false))
-            }
+        let key = TeamKey::Name(organization.id, name);
+        if self.reader().team(key).await?.is_none()
+            && let Some(team) = self
+                .create_team(caller, &organization, name, role, description)
+                .await?
+        {
+            return Ok((team, true));
         }
+        // It has been there, or somebody else was faster.
+        let team = self.team(&organization, name).await?;
+        let team = self
+            .change_team(caller, &actor, &organization, team, role, description)
+            .await?;
+        Ok((team, false))
     }
 
+    /// `None` when there is a team of that name.
     async fn create_team(
         &self,
         caller: &Caller,
@@ -83,7 +86,7 @@ impl Accounts {
         name: &str,
         role: TeamRole,
         description: Option<&str>,
-    ) -> Result<(Team, bool), Error> {
+    ) -> Result<Option<Team>, Error> {
         check_name(name, "team name").map_err(|error| rejected(error.public_message()))?;
         let mut team = Team {
             id: 0,
@@ -100,15 +103,17 @@ impl Accounts {
                 json!({ "team": name }),
             )
             .await?;
-        team.id = change!(self, |unit| async {
-            let id = unit
-                .insert_team(&team)
-                .await?
-                .ok_or_else(|| rejected(format!("Team {name} exists already")))?;
-            unit.log(&entry).await?;
+        let id = change!(self, |unit| async {
+            let id = unit.insert_team(&team).await?;
+            if id.is_some() {
+                unit.log(&entry).await?;
+            }
             Ok(id)
         })?;
-        Ok((team, true))
+        Ok(id.map(|id| {
+            team.id = id;
+            team
+        }))
     }
 
     async fn change_team(
@@ -151,10 +156,13 @@ impl Accounts {
         let now = self.now();
         change!(self, |unit| async {
             unit.lock_account(organization.id).await?;
-            if role < TeamRole::Admin && team.role == TeamRole::Admin {
+            let lessened = role < TeamRole::Admin && team.role == TeamRole::Admin;
+            let charge = self.charge(unit, actor, &team, lessened).await?;
+            if lessened {
                 refuse_last_admin_team(unit, actor, &team).await?;
             }
             unit.save_team(&changed).await?;
+            charge.must_stay(unit, &team).await?;
             for entry in &entries {
                 unit.log(entry).await?;
             }
@@ -190,10 +198,13 @@ impl Accounts {
                     organization.name
                 ))
             })?;
-            if team.role == TeamRole::Admin {
+            let is_admin = team.role == TeamRole::Admin;
+            let charge = self.charge(unit, &actor, &team, is_admin).await?;
+            if is_admin {
                 refuse_last_admin_team(unit, &actor, &team).await?;
             }
             unit.delete_team(team.id).await?;
+            charge.must_stay(unit, &team).await?;
             unit.log(&entry).await?;
             unit.change(&Subject::Namespace(&organization.name).key(), now)
                 .await?;
@@ -447,12 +458,15 @@ impl Accounts {
                 unit.log(&taken_back).await?;
                 return Ok(());
             }
-            if team.role == TeamRole::Admin && account.id == actor.account.id {
+            let is_admin = team.role == TeamRole::Admin;
+            let charge = self.charge(unit, &actor, &team, is_admin).await?;
+            if is_admin && account.id == actor.account.id {
                 refuse_last_admin_team(unit, &actor, &team).await?;
             }
             if !unit.remove_member(team.id, account.id).await? {
                 return Err(rejected(format!("User {member} does not belong to team {name}")));
             }
+            charge.must_stay(unit, &team).await?;
             unit.log(&removed).await?;
             unit.change(&Subject::Account(member).key(), now).await?;
             Ok(())
@@ -647,6 +661,42 @@ impl Accounts {
             .grants_of(Grantee::Team(team.id), &organization.name, page)
             .await;
         grants.map_err(|error| as_invalid(error.into()))
+    }
+}
+
+/// Whether somebody administered an organization before a change, and so must after it. Two who take it
+/// from each other at once have both been allowed to when they asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Charge {
+    Held,
+    Open,
+}
+
+impl Accounts {
+    /// Looks who is in charge, where a change to `team` could matter. Superusers with every right may leave
+    /// an organization to nobody: they can take it back.
+    async fn charge(
+        &self,
+        unit: &mut dyn AccountWrites,
+        actor: &Actor,
+        team: &Team,
+        matters: bool,
+    ) -> Result<Charge, Error> {
+        let above = self.0.options.superusers_full_access && self.acts_as_superuser(actor);
+        if matters && !above && is_administered(unit, team.organization, None).await? {
+            Ok(Charge::Held)
+        } else {
+            Ok(Charge::Open)
+        }
+    }
+}
+
+impl Charge {
+    async fn must_stay(self, unit: &mut dyn AccountWrites, team: &Team) -> Result<(), Error> {
+        if self == Self::Held && !is_administered(unit, team.organization, None).await? {
+            return Err(rejected("Nobody would be left to administer the organization"));
+        }
+        Ok(())
     }
 }
 

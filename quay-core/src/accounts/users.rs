@@ -548,6 +548,15 @@ pub(super) async fn is_only_admin(
     account: AccountId,
     organization: AccountId,
 ) -> Result<bool, Error> {
+    Ok(!is_administered(unit, organization, Some(account)).await?)
+}
+
+/// Whether any user administers an organization, `but` one.
+pub(super) async fn is_administered(
+    unit: &mut dyn AccountWrites,
+    organization: AccountId,
+    but: Option<AccountId>,
+) -> Result<bool, Error> {
     for summary in unit.teams(organization, &PageRequest::new(None, 10_000)).await? {
         if summary.team.role != TeamRole::Admin {
             continue;
@@ -558,12 +567,12 @@ pub(super) async fn is_only_admin(
             .await?;
         if members
             .iter()
-            .any(|member| member.id != account && member.kind == AccountKind::User)
+            .any(|member| Some(member.id) != but && member.kind == AccountKind::User)
         {
-            return Ok(false);
+            return Ok(true);
         }
     }
-    Ok(true)
+    Ok(false)
 }
 
 /// Lets tokens feel that an account is gone, or that what rested on it is.

@@ -1,6 +1,7 @@
 //! Quay's REST API and the routes around it, as clients see them.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod accounts;
 mod checks;
 mod description;
 mod roles;

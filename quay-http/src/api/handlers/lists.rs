@@ -160,8 +160,8 @@ where
 fn around(name: &str, rest: Map<String, Value>, open: char, close: char) -> (String, String) {
     let mut before = "{".to_owned();
     for (name, value) in rest {
-        before.push_str(&format!("{}:{value},", Value::String(name)));
+        before.extend([Value::String(name).to_string(), format!(":{value},")]);
     }
-    before.push_str(&format!("{}:{open}", Value::String(name.to_owned())));
+    before.extend([Value::String(name.to_owned()).to_string(), format!(":{open}")]);
     (before, format!("{close}}}\n"))
 }

@@ -117,6 +117,7 @@ fn kind(account: &Account) -> &'static str {
     if account.is_robot() { "robot" } else { "user" }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what a list shows is its own")]
 fn member(member: Member) -> Value {
     let teams: Vec<Value> = member.teams.iter().map(team).collect();
     json!({

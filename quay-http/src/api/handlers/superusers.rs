@@ -190,6 +190,7 @@ pub(super) async fn list_keys(exchange: Exchange) -> Result<Reply, Error> {
     Ok(Reply::ok(&Value::Object(body)))
 }
 
+#[expect(clippy::option_option, reason = "absent, null and a time are three things")]
 fn expiration(exchange: &Exchange) -> Option<Option<Timestamp>> {
     let given = exchange.body.get("expiration")?;
     Some(given.as_f64().map(|seconds| {

@@ -105,6 +105,7 @@ pub(super) fn team(team: &Team) -> Value {
 }
 
 /// A role in a repository.
+#[expect(clippy::needless_pass_by_value, reason = "what a list shows is its own")]
 pub(super) fn grant(grant: Grant) -> Value {
     json!({
         "repository": {
@@ -116,6 +117,7 @@ pub(super) fn grant(grant: Grant) -> Value {
 }
 
 /// A member of an object that may be absent, null or a text.
+#[expect(clippy::option_option, reason = "absent, null and a text are three things")]
 pub(super) fn nullable(body: &Value, name: &str) -> Option<Option<String>> {
     body.get(name).map(|value| value.as_str().map(ToOwned::to_owned))
 }

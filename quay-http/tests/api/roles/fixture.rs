@@ -8,7 +8,7 @@ use quay_core::accounts::{
     KeyApproval, Message, Notice, OAuthToken, PasswordHasher as _, Prototype, RepositoryRole, Scope,
     ScopeSet, SecretBox as _, ServiceKey, Team, TeamInvite, TeamRole,
 };
-use quay_core::metadata::{UnitOfWork as _, Visibility};
+use quay_core::metadata::Visibility;
 use quay_core::runtime::{Clock as _, Random as _, Timestamp};
 use quay_core::testing::SeededRandom;
 use quay_core::{RepositoryName, accounts::AccountUnit};
@@ -23,14 +23,14 @@ pub(super) const CLIENT: &str = "CLIENTCLIENTCLIENTCL";
 const USERS: [&str; 6] = ["admin", "creator", "member", "other", "root", "spare"];
 
 /// The options of a registry where every operation is served and `root` is a superuser.
-pub(super) fn registry() -> AccountOptions {
+pub(crate) fn registry() -> AccountOptions {
     let mut options = everything();
     options.superusers.insert("root".to_owned());
     options
 }
 
 /// A host of its own with what there is before anybody calls.
-pub(super) async fn fresh(options: AccountOptions) -> Host {
+pub(crate) async fn fresh(options: AccountOptions) -> Host {
     let directory = directory();
     for (name, content) in template().await {
         std::fs::write(directory.path().join(name), content).unwrap();

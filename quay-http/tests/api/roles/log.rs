@@ -7,15 +7,15 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
 #[derive(Debug)]
-pub(super) struct Logged {
-    pub(super) kind: String,
-    pub(super) account: String,
-    pub(super) performer: String,
-    pub(super) metadata: Value,
+pub(crate) struct Logged {
+    pub(crate) kind: String,
+    pub(crate) account: String,
+    pub(crate) performer: String,
+    pub(crate) metadata: Value,
 }
 
 /// Every entry, oldest first.
-pub(super) async fn entries(database: &Path) -> Vec<Logged> {
+pub(crate) async fn entries(database: &Path) -> Vec<Logged> {
     let options = SqliteConnectOptions::new().filename(database).read_only(true);
     let mut connection = options.connect().await.unwrap();
     let sql = "SELECT kind, coalesce(account_name, ''), coalesce(performer_name, ''), metadata FROM qr_log ORDER BY id";

@@ -4,8 +4,8 @@
 //! of one registry, since they change nothing; whatever may be written is written on a registry of its own.
 
 mod allowed;
-mod fixture;
-mod log;
+pub(crate) mod fixture;
+pub(crate) mod log;
 mod organizations;
 mod refused;
 mod repositories;

@@ -1,0 +1,207 @@
+//! Lists in pages hold every entry once; whole ones hold every entry, however many there are.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use quay_core::RepositoryName;
+use quay_core::accounts::{Account, AccountKey, AccountKind, Grantee, RepositoryRole, TeamKey};
+use quay_core::runtime::Clock as _;
+use serde_json::Value;
+
+use super::{Browser, without_mail};
+use crate::roles::fixture::fresh;
+use crate::support::Host;
+
+/// Adds users with a role in `org/app` and a place in the team `members`, and as many robots of `org`.
+async fn crowd(host: &Host, size: usize) {
+    let store = host.accounts.store();
+    let record = store
+        .repository(&RepositoryName::from_path("org/app").unwrap())
+        .await
+        .unwrap();
+    let repository = record.unwrap().id;
+    let mut unit = store.begin_accounts().await.unwrap();
+    let accounts = unit.accounts();
+    let org = accounts.account(AccountKey::Name("org")).await.unwrap().unwrap();
+    let team = accounts
+        .team(TeamKey::Name(org.id, "members"))
+        .await
+        .unwrap()
+        .unwrap();
+    for index in 0..size {
+        // Names that sort another way than the ids do.
+        let name = format!("u{:04}", index * 7919 % 10_000);
+        let user = Account::new(AccountKind::User, &name, format!("uuid-{name}"), host.clock.now());
+        let id = accounts.insert_account(&user).await.unwrap().unwrap();
+        let grantee = Grantee::Account(id);
+        accounts
+            .set_grant(repository, grantee, RepositoryRole::Read)
+            .await
+            .unwrap();
+        accounts.add_member(team.id, id).await.unwrap();
+        let name = format!("org+{name}");
+        let mut robot = Account::new(
+            AccountKind::Robot,
+            &name,
+            format!("uuid-{name}"),
+            host.clock.now(),
+        );
+        robot.owner = Some(org.id);
+        accounts.insert_account(&robot).await.unwrap().unwrap();
+    }
+    unit.commit().await.unwrap();
+}
+
+/// What a list holds, by whatever tells its entries apart.
+fn names(list: &Value) -> Vec<String> {
+    match list {
+        Value::Object(members) => members.keys().cloned().collect(),
+        Value::Array(items) => items
+            .iter()
+            .map(|item| {
+                let mut keys = ["name", "uuid", "id"]
+                    .iter()
+                    .filter_map(|key| item[*key].as_str());
+                keys.next()
+                    .map_or_else(|| item["repository"]["name"].to_string(), ToOwned::to_owned)
+            })
+            .collect(),
+        other => panic!("{other} is no list"),
+    }
+}
+
+async fn in_pages(browser: &Browser<'_>, path: &str, member: &str, limit: usize) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut next = String::new();
+    loop {
+        let page = browser.read(&format!("{path}limit={limit}{next}")).await;
+        let found = names(&page[member]);
+        assert!(found.len() <= limit, "{path}: {}", found.len());
+        all.extend(found);
+        assert!(all.len() < 100_000, "{path} has no end");
+        match page.get("next_page") {
+            Some(token) => next = format!("&next_page={}", token.as_str().unwrap()),
+            None => return all,
+        }
+    }
+}
+
+fn assert_each_once(path: &str, found: &[String], expected: usize) {
+    let distinct: BTreeSet<&String> = found.iter().collect();
+    assert_eq!(distinct.len(), found.len(), "{path} holds something twice");
+    assert_eq!(found.len(), expected, "{path}");
+}
+
+const LISTS: &[(&str, &str, usize)] = &[
+    ("/organization/org/members?", "members", 3),
+    ("/organization/org/team/members/members?", "members", 1),
+    ("/organization/org/robots?", "robots", 1),
+    (
+        "/organization/org/robots?permissions=true&token=true&",
+        "robots",
+        1,
+    ),
+    ("/repository/org/app/permissions/user/?", "permissions", 2),
+];
+
+#[tokio::test]
+async fn pages_hold_every_entry_once() {
+    let host = fresh(without_mail()).await;
+    crowd(&host, 30).await;
+    let admin = Browser::of(&host, "admin").await;
+    for &(path, member, others) in LISTS {
+        // Pages that end with the list, before it, and behind it.
+        for limit in [1, 7, 10, 29 + others, 30 + others, 31 + others, 1000] {
+            let found = in_pages(&admin, path, member, limit).await;
+            assert_each_once(path, &found, 30 + others);
+        }
+        let whole = admin.read(path).await;
+        assert!(whole.get("next_page").is_none(), "{path}");
+        let whole: BTreeSet<String> = names(&whole[member]).into_iter().collect();
+        let paged: BTreeSet<String> = in_pages(&admin, path, member, 4).await.into_iter().collect();
+        assert_eq!(whole, paged, "{path}");
+    }
+    let root = Browser::of(&host, "root").await;
+    for limit in [1, 7, 36, 100] {
+        let found = in_pages(&root, "/superuser/users/?", "users", limit).await;
+        assert_each_once("users", &found, 36);
+        let in_order: BTreeSet<String> = found.iter().cloned().collect();
+        assert!(found.iter().eq(in_order.iter()), "users come by name");
+    }
+    for (path, member, count) in [
+        (
+            "/organization/org/applications/CLIENTCLIENTCLIENTCL/tokens",
+            "tokens",
+            11,
+        ),
+        ("/user/authorizations", "authorizations", 4),
+    ] {
+        let whole = admin.read(path).await;
+        assert_eq!(names(&whole[member]).len(), count, "{path}");
+    }
+    let found = in_pages(&admin, "/user/authorizations?", "authorizations", 3).await;
+    assert_each_once("authorizations", &found, 4);
+}
+
+#[tokio::test]
+async fn whole_lists_hold_every_entry() {
+    const SIZE: usize = 3000;
+    let host = fresh(without_mail()).await;
+    crowd(&host, SIZE).await;
+    let admin = Browser::of(&host, "admin").await;
+    let root = Browser::of(&host, "root").await;
+    for &(path, member, others) in LISTS {
+        let found = names(&admin.read(path).await[member]);
+        assert_each_once(path, &found, SIZE + others);
+    }
+    let found = names(&root.read("/superuser/users/").await["users"]);
+    assert_each_once("users", &found, SIZE + 6);
+}
+
+/// A list that somebody may not see is refused as any other call is, not broken off.
+#[tokio::test]
+async fn lists_are_refused_before_they_begin() {
+    let host = fresh(without_mail()).await;
+    let other = Browser::of(&host, "other").await;
+    for &(path, ..) in LISTS {
+        for limit in ["", "limit=2"] {
+            let seen = other.get(&format!("{path}{limit}")).await;
+            assert_eq!(
+                (seen.status.as_u16(), &seen.json()["status"]),
+                (403, &403.into()),
+                "{path}"
+            );
+        }
+    }
+}
+
+/// A token that means nothing here begins at the first page (`quay-api.md`, 1.5).
+#[tokio::test]
+async fn tokens_of_pages_count_for_their_list_and_their_time() {
+    let host = fresh(without_mail()).await;
+    crowd(&host, 10).await;
+    let admin = Browser::of(&host, "admin").await;
+    let first = admin.read("/organization/org/robots?limit=3").await;
+    let token = first["next_page"].as_str().unwrap().to_owned();
+    let second = admin
+        .read(&format!("/organization/org/robots?limit=3&next_page={token}"))
+        .await;
+    assert_ne!(names(&first["robots"]), names(&second["robots"]));
+
+    let members = admin.read("/organization/org/members?limit=3").await;
+    let with_foreign = format!("/organization/org/members?limit=3&next_page={token}");
+    assert_eq!(
+        names(&admin.read(&with_foreign).await["members"]),
+        names(&members["members"])
+    );
+    let with_nonsense = "/organization/org/robots?limit=3&next_page=nonsense";
+    assert_eq!(
+        names(&admin.read(with_nonsense).await["robots"]),
+        names(&first["robots"])
+    );
+    host.clock.advance(Duration::from_hours(48));
+    let late = admin
+        .read(&format!("/organization/org/robots?limit=3&next_page={token}"))
+        .await;
+    assert_eq!(names(&late["robots"]), names(&first["robots"]));
+}
