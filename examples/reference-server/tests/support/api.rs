@@ -55,11 +55,16 @@ pub(crate) fn attempt(server: &Server, token: &str, method: &str, path: &str, co
     server.ask(method, &format!("/api/v1{path}"), &headers, content.as_bytes())
 }
 
-/// A token for the registry protocol, as a docker client asks for it.
-pub(crate) fn registry_token(server: &Server, login: Option<(&str, &str)>, scope: &str) -> Option<String> {
+/// A token for the registry protocol, as a docker client asks for it that was told of `service`.
+pub(crate) fn registry_token(
+    server: &Server,
+    service: &str,
+    login: Option<(&str, &str)>,
+    scope: &str,
+) -> Option<String> {
     use base64::Engine as _;
 
-    let path = format!("/v2/auth?service={}&scope={scope}", server.address);
+    let path = format!("/v2/auth?service={service}&scope={scope}");
     let header = login.map(|(user, password)| {
         let pair = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
         format!("Basic {pair}")

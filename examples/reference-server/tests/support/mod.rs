@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::allow_attributes, reason = "each test uses a part of it")]
 
 pub(crate) mod api;
+pub(crate) mod postgres;
 pub(crate) mod programs;
 
 use std::fmt::Write as _;
