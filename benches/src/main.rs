@@ -20,7 +20,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
-use rows::{memory, pushes, reads, scale, transfers};
+use rows::{accounts, memory, pushes, reads, scale, transfers};
 use server::{Kind, Server};
 
 /// Measures the reference server, beside CNCF distribution where its program is given.
@@ -68,6 +68,7 @@ enum Row {
     Tags,
     Repositories,
     Memory,
+    Accounts,
 }
 
 fn main() -> Result<()> {
@@ -148,6 +149,10 @@ async fn run(options: &Options) -> Result<()> {
     }
     if wanted(Row::Memory) {
         memory::peaks(&kinds, &options.disk).await?;
+    }
+    if wanted(Row::Accounts) {
+        let database = options.postgres.as_deref().zip(options.postgres_pid);
+        accounts::tokens_and_pulls(rounds, &options.ours, &options.disk, database).await?;
     }
     Ok(())
 }

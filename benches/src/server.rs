@@ -17,6 +17,15 @@ use benches::wire::{Connection, failed};
 pub(crate) enum Kind {
     /// This workspace's reference server on its embedded default.
     Ours { program: PathBuf },
+    /// The same with accounts, its metadata on the embedded default or in PostgreSQL.
+    OursWithAccounts {
+        program: PathBuf,
+        /// More lines of its configuration.
+        config: String,
+        /// The database server's first process, if there is one.
+        database: Option<u32>,
+        name: &'static str,
+    },
     /// The same with its metadata in PostgreSQL.
     OursOnPostgres {
         program: PathBuf,
@@ -33,6 +42,7 @@ impl Kind {
         match self {
             Self::Ours { .. } => "ours",
             Self::OursOnPostgres { .. } => "ours/postgres",
+            Self::OursWithAccounts { name, .. } => name,
             Self::Distribution { .. } => "distribution",
         }
     }
@@ -41,6 +51,7 @@ impl Kind {
     pub(crate) const fn database(&self) -> Option<u32> {
         match self {
             Self::OursOnPostgres { database, .. } => Some(*database),
+            Self::OursWithAccounts { database, .. } => *database,
             Self::Ours { .. } | Self::Distribution { .. } => None,
         }
     }
@@ -69,11 +80,15 @@ impl Server {
     async fn start_in(kind: &Kind, data: TempDir) -> Result<Self> {
         let started = Instant::now();
         let (mut child, address) = match kind {
-            Kind::Ours { program } => ours(program, data.path())?,
+            Kind::Ours { program } => ours(program, data.path(), true)?,
+            Kind::OursWithAccounts { program, config, .. } => {
+                fs::write(data.path().join("config.yaml"), config)?;
+                ours(program, data.path(), false)?
+            }
             Kind::OursOnPostgres { program, uri, .. } => {
                 let config = format!("DB_URI: {uri}\n");
                 fs::write(data.path().join("config.yaml"), config)?;
-                ours(program, data.path())?
+                ours(program, data.path(), true)?
             }
             Kind::Distribution { program } => distribution(program, data.path())?,
         };
@@ -130,12 +145,15 @@ impl Drop for Server {
     }
 }
 
-fn ours(program: &Path, data: &Path) -> Result<(Child, SocketAddr)> {
+fn ours(program: &Path, data: &Path, open: bool) -> Result<(Child, SocketAddr)> {
     let mut command = Command::new(program);
     command
-        .args(["serve", "--open", "--listen", "127.0.0.1:0", "--data"])
+        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
         .arg(data)
         .stdout(Stdio::piped());
+    if open {
+        command.arg("--open");
+    }
     if data.join("config.yaml").is_file() {
         command.arg("--config").arg(data);
     }
@@ -181,7 +199,7 @@ async fn first_answer(address: SocketAddr, started: Instant) -> Result<()> {
     while started.elapsed() < Duration::from_mins(1) {
         if TcpStream::connect(address).is_ok() {
             let mut connection = Connection::open(address).await?;
-            connection.ask("GET", "/v2/", "", b"", &[200]).await?;
+            connection.ask("GET", "/v2/", "", b"", &[200, 401]).await?;
             return Ok(());
         }
         tokio::task::yield_now().await;

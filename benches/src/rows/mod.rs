@@ -1,5 +1,6 @@
 //! The rows of the table, by what a user does.
 
+pub(crate) mod accounts;
 pub(crate) mod memory;
 pub(crate) mod pushes;
 pub(crate) mod reads;
