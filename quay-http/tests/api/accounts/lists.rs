@@ -54,20 +54,14 @@ async fn crowd(host: &Host, size: usize) {
 
 /// What a list holds, by whatever tells its entries apart.
 fn names(list: &Value) -> Vec<String> {
-    match list {
-        Value::Object(members) => members.keys().cloned().collect(),
-        Value::Array(items) => items
-            .iter()
-            .map(|item| {
-                let mut keys = ["name", "uuid", "id"]
-                    .iter()
-                    .filter_map(|key| item[*key].as_str());
-                keys.next()
-                    .map_or_else(|| item["repository"]["name"].to_string(), ToOwned::to_owned)
-            })
-            .collect(),
-        other => panic!("{other} is no list"),
+    if let Value::Object(members) = list {
+        return members.keys().cloned().collect();
     }
+    let name = |item: &Value| {
+        let mut keys = ["name", "uuid"].iter().filter_map(|key| item[*key].as_str());
+        keys.next().unwrap().to_owned()
+    };
+    list.as_array().unwrap().iter().map(name).collect()
 }
 
 async fn in_pages(browser: &Browser<'_>, path: &str, member: &str, limit: usize) -> Vec<String> {

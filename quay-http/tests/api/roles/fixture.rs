@@ -46,7 +46,7 @@ pub(super) async fn empty(options: AccountOptions) -> Host {
 /// Makes other names and codes than those that there are already.
 fn later_random() -> SeededRandom {
     let random = SeededRandom::default();
-    random.fill(&mut [0; 1 << 18]);
+    random.fill(&mut vec![0; 1 << 18]);
     random
 }
 
@@ -138,7 +138,7 @@ impl<'a> Filling<'a> {
     }
 
     /// Teams of each role; the id of the one with plain members.
-    async fn teams(&mut self, organization: AccountId, user: &dyn Fn(&str) -> AccountId) -> i64 {
+    async fn teams(&mut self, organization: AccountId, user: &(dyn Fn(&str) -> AccountId + Sync)) -> i64 {
         let mut of_members = 0;
         for (name, role, member) in [
             ("owners", TeamRole::Admin, Some("admin")),
