@@ -126,15 +126,15 @@ async fn pages_hold_every_entry_once() {
         (
             "/organization/org/applications/CLIENTCLIENTCLIENTCL/tokens",
             "tokens",
-            11,
+            27,
         ),
-        ("/user/authorizations", "authorizations", 4),
+        ("/user/authorizations", "authorizations", 18),
     ] {
         let whole = admin.read(path).await;
         assert_eq!(names(&whole[member]).len(), count, "{path}");
     }
     let found = in_pages(&admin, "/user/authorizations?", "authorizations", 3).await;
-    assert_each_once("authorizations", &found, 4);
+    assert_each_once("authorizations", &found, 18);
 }
 
 #[tokio::test]

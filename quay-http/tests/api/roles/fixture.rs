@@ -77,6 +77,16 @@ pub(super) fn token_value(name: &str) -> String {
     format!("{name:N<20}{name:S<20}")
 }
 
+/// The name of the token that has one scope.
+pub(super) fn only(scope: Scope) -> String {
+    format!("only{}", scope.as_str().replace(':', ""))
+}
+
+/// The name of the token that has all scopes but one, and not `super:user`.
+pub(super) fn all_but(scope: Scope) -> String {
+    format!("but{}", scope.as_str().replace(':', ""))
+}
+
 struct Filling<'a> {
     unit: &'a mut dyn AccountWrites,
     now: Timestamp,
@@ -225,6 +235,17 @@ impl<'a> Filling<'a> {
             ("nosuper", root, &but_superuser),
         ] {
             self.token(application, account, name, scopes).await;
+        }
+        for &scope in Scope::ALL {
+            let account = if scope == Scope::Superuser { root } else { admin };
+            let others: Vec<_> = Scope::ALL
+                .iter()
+                .copied()
+                .filter(|other| *other != scope && *other != Scope::Superuser)
+                .collect();
+            let (only, but) = (only(scope), all_but(scope));
+            self.token(application, account, &only, &[scope]).await;
+            self.token(application, account, &but, &others).await;
         }
     }
 
