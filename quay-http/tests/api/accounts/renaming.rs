@@ -24,8 +24,8 @@ async fn everything_goes_along_to_the_new_name() {
     let view = admin.read("/organization/renamed").await;
     assert_eq!(view["is_admin"], true);
     assert_eq!(view["teams"]["members"]["role"], "member");
-    let robot = admin.read("/organization/renamed/robots/bot").await;
-    assert_eq!((&robot["name"], &robot["token"]), (&"renamed+bot".into(), &token));
+    let bot = admin.read("/organization/renamed/robots/bot").await;
+    assert_eq!((&bot["name"], &bot["token"]), (&"renamed+bot".into(), &token));
     let application = admin
         .read("/organization/renamed/applications/CLIENTCLIENTCLIENTCL")
         .await;

@@ -46,7 +46,7 @@ pub(super) async fn empty(options: AccountOptions) -> Host {
 /// Makes other names and codes than those that there are already.
 fn later_random() -> SeededRandom {
     let random = SeededRandom::default();
-    random.fill(&mut [0; 1 << 18]);
+    random.fill(&mut vec![0; 1 << 18]);
     random
 }
 
@@ -75,6 +75,16 @@ async fn template() -> &'static [(String, Vec<u8>)] {
 /// A token's value, by the name of the role that has it.
 pub(super) fn token_value(name: &str) -> String {
     format!("{name:N<20}{name:S<20}")
+}
+
+/// The name of the token that has one scope.
+pub(super) fn only(scope: Scope) -> String {
+    format!("only{}", scope.as_str().replace(':', ""))
+}
+
+/// The name of the token that has all scopes but one, and not `super:user`.
+pub(super) fn all_but(scope: Scope) -> String {
+    format!("but{}", scope.as_str().replace(':', ""))
 }
 
 struct Filling<'a> {
@@ -138,7 +148,7 @@ impl<'a> Filling<'a> {
     }
 
     /// Teams of each role; the id of the one with plain members.
-    async fn teams(&mut self, organization: AccountId, user: &dyn Fn(&str) -> AccountId) -> i64 {
+    async fn teams(&mut self, organization: AccountId, user: &(dyn Fn(&str) -> AccountId + Sync)) -> i64 {
         let mut of_members = 0;
         for (name, role, member) in [
             ("owners", TeamRole::Admin, Some("admin")),
@@ -225,6 +235,17 @@ impl<'a> Filling<'a> {
             ("nosuper", root, &but_superuser),
         ] {
             self.token(application, account, name, scopes).await;
+        }
+        for &scope in Scope::ALL {
+            let account = if scope == Scope::Superuser { root } else { admin };
+            let others: Vec<_> = Scope::ALL
+                .iter()
+                .copied()
+                .filter(|other| *other != scope && *other != Scope::Superuser)
+                .collect();
+            let (only, but) = (only(scope), all_but(scope));
+            self.token(application, account, &only, &[scope]).await;
+            self.token(application, account, &but, &others).await;
         }
     }
 

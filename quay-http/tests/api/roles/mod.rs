@@ -11,7 +11,9 @@ mod refused;
 mod repositories;
 mod role;
 mod row;
+mod scopes;
 mod shape;
+mod shown;
 mod superusers;
 mod users;
 
