@@ -314,7 +314,8 @@ mod tests {
 
     #[test]
     fn secrets_are_not_printed() {
-        let request = HttpRequest::post("https://a.example/", "secret").with_header("authorization", "secret");
+        let request =
+            HttpRequest::post("https://a.example/", "secret").with_header("authorization", "secret");
         let response = HttpResponse::new(200, vec![("set-cookie".into(), "secret".into())], "secret");
         assert!(!format!("{request:?}{response:?}").contains("secret"));
         assert_eq!(response.header("Set-Cookie"), Some("secret"));
