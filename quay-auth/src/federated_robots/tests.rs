@@ -7,6 +7,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures::FutureExt as _;
 use futures::executor::block_on;
 use quay_core::accounts::{AccountKind, AccountOptions, KeyApproval, ServiceKey, TokenIssuer, TokenRequest};
 use quay_core::auth::{Authentication, Authenticator, Credentials, Identity};
@@ -471,12 +472,12 @@ fn those_who_ask_at_the_same_time_share_the_answer() {
     let token = setup.provider.sign(&claims()).unwrap();
     // One who goes away takes nothing along.
     let mut impatient = setup.robots.judge(&setup.robot, &token);
-    assert!(futures::poll_once(&mut impatient).is_none());
+    assert!((&mut impatient).now_or_never().is_none());
     drop(impatient);
     let waiting: Vec<_> = (0..8)
         .map(|_| {
             let mut judged = setup.robots.judge(&setup.robot, &token);
-            assert!(futures::poll_once(&mut judged).is_none());
+            assert!((&mut judged).now_or_never().is_none());
             judged
         })
         .collect();
@@ -484,17 +485,6 @@ fn those_who_ask_at_the_same_time_share_the_answer() {
     let judged = block_on(futures::future::join_all(waiting));
     assert!(judged.iter().all(Option::is_some));
     assert_eq!(setup.hosts.asked(), [DISCOVERY, KEYS]);
-}
-
-mod futures {
-    pub(super) use ::futures::*;
-
-    /// Polls a future once.
-    pub(super) fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
-        future.now_or_never()
-    }
-
-    use ::futures::FutureExt as _;
 }
 
 #[test]
@@ -509,7 +499,7 @@ fn only_so_many_providers_are_asked_at_a_time() {
     let waiting = (0..20).filter(|&number| {
         let token = setup.provider.sign(&with("iss", issuer(number))).unwrap();
         let mut judged = setup.robots.judge(&setup.robot, &token);
-        futures::poll_once(&mut judged).is_none()
+        (&mut judged).now_or_never().is_none()
     });
     assert_eq!(waiting.count(), 16);
 }

@@ -3,6 +3,7 @@
 
 mod checks;
 mod description;
+mod federation;
 mod routing;
 mod sessions;
 mod support;

@@ -185,7 +185,8 @@ impl Host {
             Arc::new(options.clone()),
             runtime.clone(),
         );
-        let tools = Tools::new(hasher, secrets, seal, login, Arc::new(RsaKeys), Arc::new(issuer));
+        let tools = Tools::new(hasher, secrets, seal, login, Arc::new(RsaKeys), Arc::new(issuer))
+            .with_robot_tokens(Arc::new(crate::federation::Robots));
         let accounts = Accounts::new(store, tools, runtime, options);
 
         let settings = ApiSettings::default().with_authenticators(vec![
