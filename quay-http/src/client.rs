@@ -189,16 +189,12 @@ impl HttpClient for ReqwestClient {
     async fn send(&self, request: HttpRequest, limits: &HttpLimits) -> Result<HttpResponse, HttpError> {
         let url = Url::parse(&request.url).ok();
         let following = Box::pin(self.follow(request, limits));
-        match tokio::time::timeout(limits.time, following).await {
-            Ok(answered) => answered,
-            Err(_) => {
-                let url = url.as_ref().map(shown).unwrap_or_default();
-                Err(failed(
-                    HttpErrorKind::TimedOut,
-                    format!("call {url}: the time is over"),
-                ))
-            }
+        if let Ok(answered) = tokio::time::timeout(limits.time, following).await {
+            return answered;
         }
+        let url = url.as_ref().map(shown).unwrap_or_default();
+        let message = format!("call {url}: the time is over");
+        Err(failed(HttpErrorKind::TimedOut, message))
     }
 }
 

@@ -190,7 +190,7 @@ async fn the_exchange() {
     assert_eq!(basic(&credentials, ROBOT, &exchanged).await, WRONG);
     world
         .change(federation.robot.id, |robot| {
-            robot.uuid.clone_from(&federation.robot.uuid)
+            robot.uuid.clone_from(&federation.robot.uuid);
         })
         .await;
     proven(basic(&credentials, ROBOT, &exchanged).await);

@@ -51,7 +51,7 @@ impl Issuer {
                 ])
                 .current_dir(&directory)
                 .status();
-            assert!(installed.expect("npm must be installed").success());
+            assert!(installed.unwrap().success(), "npm must be installed");
         }
         std::fs::write(directory.join("issuer.mjs"), SCRIPT).unwrap();
         let mut process = Command::new("node")
@@ -60,7 +60,7 @@ impl Issuer {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .expect("node must be installed");
+            .unwrap();
         let mut line = String::new();
         // Ends when the issuer does.
         BufReader::new(process.stdout.take().unwrap())

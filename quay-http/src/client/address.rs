@@ -15,7 +15,7 @@ const fn is_public_v4(address: Ipv4Addr) -> bool {
     // benchmarks, multicast and reserved.
     !matches!(
         address.octets(),
-        [0 | 10 | 127, ..]
+        [0 | 10 | 127 | 224..=255, ..]
             | [100, 64..=127, ..]
             | [169, 254, ..]
             | [172, 16..=31, ..]
@@ -25,7 +25,6 @@ const fn is_public_v4(address: Ipv4Addr) -> bool {
             | [198, 18 | 19, ..]
             | [198, 51, 100, _]
             | [203, 0, 113, _]
-            | [224..=255, ..]
     )
 }
 
@@ -37,10 +36,11 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     };
     match address.segments() {
         // IPv4 in IPv6, NAT64, 6to4.
-        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => carried(high, low),
-        [0x2002, high, low, ..] => carried(high, low),
+        [0, 0, 0, 0, 0, 0xffff, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..] => carried(high, low),
         // Protocol assignments (Teredo among them), documentation.
-        [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => false,
+        [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => false,
         // Global unicast; what lies outside is loopback, unique local, link-local, multicast or nobody's.
         [0x2000..=0x3fff, ..] => true,
         _ => false,

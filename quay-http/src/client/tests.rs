@@ -17,7 +17,7 @@ impl Server {
         let port = listener.local_addr().unwrap().port();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&seen);
-        tokio::task::spawn(async move {
+        tokio::runtime::Handle::current().spawn(async move {
             for answer in answers {
                 let (mut connection, _) = listener.accept().await.unwrap();
                 let mut request = Vec::new();
