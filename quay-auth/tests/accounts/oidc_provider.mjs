@@ -1,6 +1,9 @@
-// An issuer of tokens on a free port of this host; prints its URL when it listens.
+// An issuer of tokens on a free port of this host; prints its URL when it listens. With the names of a
+// certificate and its key as arguments it speaks TLS.
 import { generateKeyPairSync } from 'node:crypto';
-import { createServer } from 'node:http';
+import { readFileSync } from 'node:fs';
+import http from 'node:http';
+import https from 'node:https';
 import Provider from 'oidc-provider';
 
 const audience = 'https://somebody.example';
@@ -12,9 +15,10 @@ const keys = [
 ];
 const algorithms = { builder: 'RS256', 'curved-builder': 'ES256', stranger: 'RS256' };
 
-const server = createServer();
+const [cert, key] = process.argv.slice(2).map((name) => readFileSync(name));
+const server = cert ? https.createServer({ cert, key }) : http.createServer();
 server.listen(0, '127.0.0.1', () => {
-  const issuer = `http://127.0.0.1:${server.address().port}`;
+  const issuer = `${cert ? 'https://localhost' : 'http://127.0.0.1'}:${server.address().port}`;
   const provider = new Provider(issuer, {
     jwks: { keys },
     clients: Object.keys(algorithms).map((client_id) => ({

@@ -1,16 +1,16 @@
 //! Robots log in by a real issuer: npm's `oidc-provider`, which this test installs and starts.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use quay_auth::FederatedRobots;
-use quay_core::accounts::RobotTokens;
-use quay_core::http::{HttpClient as _, HttpLimits, HttpRequest};
+use quay_core::accounts::{AccountId, RobotTokens};
+use quay_core::http::{HttpClient as _, HttpErrorKind, HttpLimits, HttpRequest};
 use quay_core::runtime::Timestamp;
 use quay_core::{Caller, Principal};
 use quay_http::ReqwestClient;
@@ -35,28 +35,12 @@ impl Drop for Issuer {
 }
 
 impl Issuer {
-    fn start() -> Self {
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("oidc-provider");
-        std::fs::create_dir_all(&directory).unwrap();
-        if !directory.join("node_modules/oidc-provider").exists() {
-            let installed = Command::new("npm")
-                .args([
-                    "install",
-                    "--no-audit",
-                    "--no-fund",
-                    "--silent",
-                    "--prefix",
-                    ".",
-                    PACKAGE,
-                ])
-                .current_dir(&directory)
-                .status();
-            assert!(installed.unwrap().success(), "npm must be installed");
-        }
-        std::fs::write(directory.join("issuer.mjs"), SCRIPT).unwrap();
+    fn start(arguments: &[PathBuf]) -> Self {
+        let directory = installed();
         let mut process = Command::new("node")
             .arg("issuer.mjs")
-            .current_dir(&directory)
+            .args(arguments)
+            .current_dir(directory)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -67,11 +51,9 @@ impl Issuer {
             .read_line(&mut line)
             .unwrap();
         let url = line.trim().to_owned();
-        assert!(
-            url.starts_with("http://127.0.0.1:"),
-            "the issuer did not start: {url:?}"
-        );
-        Self { process, url }
+        let issuer = Self { process, url };
+        assert!(issuer.url.starts_with("http"), "the issuer did not start");
+        issuer
     }
 
     async fn token(&self, client: &ReqwestClient, id: &str) -> String {
@@ -85,24 +67,63 @@ impl Issuer {
     }
 }
 
-fn issued(token: &str) -> Timestamp {
-    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
-    let claims: Value = serde_json::from_slice(&claims).unwrap();
-    Timestamp::from_millis(claims["iat"].as_i64().unwrap() * 1000)
+/// Where the package and the script are, installed by whichever test comes first.
+fn installed() -> &'static Path {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY.get_or_init(|| {
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("oidc-provider");
+        std::fs::create_dir_all(&directory).unwrap();
+        if !directory.join("node_modules/oidc-provider").exists() {
+            let arguments = [
+                "install",
+                "--no-audit",
+                "--no-fund",
+                "--silent",
+                "--prefix",
+                ".",
+                PACKAGE,
+            ];
+            succeed(Command::new("npm").args(arguments).current_dir(&directory));
+        }
+        std::fs::write(directory.join("issuer.mjs"), SCRIPT).unwrap();
+        directory
+    })
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_real_issuer() {
-    let issuer = tokio::task::spawn_blocking(Issuer::start).await.unwrap();
-    let guarded = ReqwestClient::new::<&str>([]).unwrap();
-    let client = guarded
-        .clone()
-        .with_private_targets_allowed(["127.0.0.1"])
-        .unwrap();
-    let token = issuer.token(&client, "builder").await;
+fn succeed(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {output:?}");
+}
 
-    let world = World::new().await;
-    world.clock.set(issued(&token));
+/// An authority of this test's own, and a certificate for `localhost`: `ca.pem`, `server.pem`, `server.key`.
+fn certificates(directory: &Path) {
+    let new = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"];
+    let authority = ["-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.pem"];
+    let server = [
+        "-CA",
+        "ca.pem",
+        "-CAkey",
+        "ca.key",
+        "-subj",
+        "/CN=localhost",
+        "-addext",
+        "subjectAltName=DNS:localhost",
+        "-addext",
+        "basicConstraints=critical,CA:FALSE",
+        "-keyout",
+        "server.key",
+        "-out",
+        "server.pem",
+    ];
+    for arguments in [&authority[..], &server[..]] {
+        let mut command = Command::new("openssl");
+        succeed(command.args(new).args(arguments).current_dir(directory));
+    }
+}
+
+/// A robot that trusts the issuer's clients, at the time of a token.
+async fn trusting(world: &World, issuer: &Issuer, token: &str) -> AccountId {
+    world.clock.set(issued(token));
     let alice = world.user("alice", "password").await;
     let robot = world.robot(&alice, "builder", "TOKEN").await;
     let trusted = json!([
@@ -112,6 +133,27 @@ async fn a_real_issuer() {
     world
         .change(robot.id, |robot| robot.federation = Some(trusted.to_string()))
         .await;
+    robot.id
+}
+
+fn issued(token: &str) -> Timestamp {
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    Timestamp::from_millis(claims["iat"].as_i64().unwrap() * 1000)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_issuer() {
+    let issuer = tokio::task::spawn_blocking(|| Issuer::start(&[])).await.unwrap();
+    let guarded = ReqwestClient::new::<&str>([]).unwrap();
+    let client = guarded
+        .clone()
+        .with_private_targets_allowed(["127.0.0.1"])
+        .unwrap();
+    let token = issuer.token(&client, "builder").await;
+
+    let world = World::new().await;
+    let robot = trusting(&world, &issuer, &token).await;
     let tokens = world.tokens().await;
     let federated = |client: &ReqwestClient| {
         FederatedRobots::new(
@@ -141,7 +183,7 @@ async fn a_real_issuer() {
     proven(basic(&credentials, "alice+builder", &exchanged).await);
 
     let judge = async |robots: FederatedRobots, token: &str| {
-        let robot = world.find(robot.id).await;
+        let robot = world.find(robot).await;
         robots.judge(&robot, token).await.is_some()
     };
     let plain = |client: &ReqwestClient| federated(client).with_plain_http_allowed();
@@ -153,4 +195,35 @@ async fn a_real_issuer() {
     assert!(!judge(federated(&client), &token).await);
     world.clock.advance(Duration::from_secs(631));
     assert!(!judge(plain(&client), &token).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuer_that_proves_itself_to_the_deployments_authority() {
+    let directory = tempfile::tempdir().unwrap();
+    certificates(directory.path());
+    let files = ["server.pem", "server.key"].map(|name| directory.path().join(name));
+    let issuer = tokio::task::spawn_blocking(move || Issuer::start(&files))
+        .await
+        .unwrap();
+    let authority = std::fs::read(directory.path().join("ca.pem")).unwrap();
+    let allowed = ["localhost", "127.0.0.1"];
+    let trusting_client = ReqwestClient::new([authority]).unwrap();
+    let trusting_client = trusting_client.with_private_targets_allowed(allowed).unwrap();
+    let client = ReqwestClient::new::<&str>([]).unwrap();
+    let client = client.with_private_targets_allowed(allowed).unwrap();
+
+    let token = issuer.token(&trusting_client, "builder").await;
+    let world = World::new().await;
+    let robot = trusting(&world, &issuer, &token).await;
+    let tokens = world.tokens().await;
+    for (client, expected) in [(&client, false), (&trusting_client, true)] {
+        let client = Arc::new(client.clone());
+        let robots = FederatedRobots::new(client, Arc::clone(&tokens), world.runtime.clone());
+        let robot = world.find(robot).await;
+        assert_eq!(robots.judge(&robot, &token).await.is_some(), expected);
+    }
+    // The certificate is for the name alone.
+    let request = HttpRequest::get(issuer.url.replace("localhost", "127.0.0.1"));
+    let refused = trusting_client.send(request, &HttpLimits::default()).await;
+    assert_eq!(refused.unwrap_err().kind(), HttpErrorKind::Unreachable);
 }
