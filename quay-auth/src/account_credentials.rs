@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use quay_core::accounts::{
     Account, AccountKey, AccountKind, AccountOptions, AccountStore, AppTokenKey, LoginEngine,
-    PasswordVerdict, Seal, SecretBox,
+    PasswordVerdict, RobotTokens, Seal, SecretBox,
 };
 use quay_core::auth::{Authentication, Authenticator, Credentials, Identity};
 use quay_core::runtime::Runtime;
@@ -51,12 +51,19 @@ pub struct AccountCredentials {
     last_used: LastUsed,
     options: Arc<AccountOptions>,
     runtime: Runtime,
+    federation: Option<Arc<dyn RobotTokens>>,
 }
 
 /// Splits a token of two halves of `half` characters each.
 fn halves(token: &str, half: usize) -> Option<(&str, &str)> {
     let is_token = token.len() == 2 * half && token.bytes().all(|byte| byte.is_ascii_alphanumeric());
     token.split_at_checked(half).filter(|_| is_token)
+}
+
+/// Whether a secret may be a JSON web token: three parts, of which the first begins as every header does
+/// that is an object without spaces.
+fn looks_like_jwt(secret: &str) -> bool {
+    secret.starts_with("ey") && secret.bytes().filter(|&byte| byte == b'.').count() == 2
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "it is what every caller returns")]
@@ -85,7 +92,16 @@ impl AccountCredentials {
             oauth,
             options,
             runtime,
+            federation: None,
         }
+    }
+
+    /// Takes from robots, besides their own token, those of identity providers that they trust, and those
+    /// that this registry gave them in exchange.
+    #[must_use]
+    pub fn with_federation(mut self, federation: Arc<dyn RobotTokens>) -> Self {
+        self.federation = Some(federation);
+        self
     }
 
     /// Compares a secret with what is stored of it, in a time that does not tell where they differ.
@@ -149,11 +165,17 @@ impl AccountCredentials {
         let Some(robot) = found.filter(|robot| robot.is_robot() && robot.enabled) else {
             return denied(NO_SUCH_ROBOT);
         };
-        let Some(sealed) = &robot.robot_token else {
-            return denied(WRONG_ROBOT_TOKEN);
+        let is_own = match &robot.robot_token {
+            Some(sealed) => self.is_secret(token, sealed)?,
+            None => false,
         };
-        if !self.is_secret(token, sealed)? {
-            return denied(WRONG_ROBOT_TOKEN);
+        if !is_own {
+            // A reader may hold a connection, and a provider may be slow.
+            drop(reader);
+            if !self.is_federated(&robot, token).await? {
+                return denied(WRONG_ROBOT_TOKEN);
+            }
+            reader = self.store.reader();
         }
         let owner = match robot.owner {
             Some(owner) => reader.account(AccountKey::Id(owner)).await?,
@@ -165,6 +187,14 @@ impl AccountCredentials {
         self.note_account(&robot);
         let identity = Identity::new(Principal::Robot(robot.name.into()), CredentialKind::RobotToken);
         Ok(Authentication::Proven(identity.with_credential_id(robot.uuid)))
+    }
+
+    /// Whether a token stands for a robot that is not its own.
+    async fn is_federated(&self, robot: &Account, token: &str) -> Result<bool, StoreError> {
+        let Some(federation) = self.federation.as_ref().filter(|_| looks_like_jwt(token)) else {
+            return Ok(false);
+        };
+        Ok(federation.is_issued(robot, token).await? || federation.judge(robot, token).await.is_some())
     }
 
     async fn user(&self, name: &str, secret: &str) -> Result<Authentication, StoreError> {

@@ -1,8 +1,10 @@
-//! JSON web tokens as this registry takes them: RS256 and nothing else.
+//! JSON web tokens as this registry takes them: RS256; of identity providers ES256 as well; nothing else.
 
 use std::fmt::Write as _;
 
-use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use quay_core::runtime::Timestamp;
@@ -17,7 +19,7 @@ const MAX_TOKEN: usize = 32 * 1024;
 const MAX_HEADER: usize = 2 * 1024;
 
 /// How far two clocks may be apart, in seconds.
-const LEEWAY_S: i64 = 30;
+pub(crate) const LEEWAY_S: i64 = 30;
 
 #[derive(Deserialize)]
 struct Header {
@@ -26,8 +28,16 @@ struct Header {
     crit: Option<Value>,
 }
 
+/// How a token is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Algorithm {
+    Rs256,
+    Es256,
+}
+
 /// A token taken apart. Nothing in it is proven.
 pub(crate) struct Token<'a> {
+    pub(crate) algorithm: Algorithm,
     pub(crate) kid: Option<String>,
     signed: &'a str,
     payload: Vec<u8>,
@@ -37,6 +47,12 @@ pub(crate) struct Token<'a> {
 impl<'a> Token<'a> {
     /// Takes a token apart. `None` when it is none, or of another kind than RS256.
     pub(crate) fn parse(token: &'a str) -> Option<Self> {
+        Self::parse_foreign(token).filter(|token| token.algorithm == Algorithm::Rs256)
+    }
+
+    /// Takes a token apart that somebody else may have signed. `None` when it is none, or of another kind
+    /// than RS256 and ES256.
+    pub(crate) fn parse_foreign(token: &'a str) -> Option<Self> {
         if token.len() > MAX_TOKEN {
             return None;
         }
@@ -47,10 +63,16 @@ impl<'a> Token<'a> {
         }
         // The alphabet has no dot: what has more than three parts fails here.
         let header: Header = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;
-        if header.alg != "RS256" || header.crit.is_some() {
+        let algorithm = match header.alg.as_str() {
+            "RS256" => Algorithm::Rs256,
+            "ES256" => Algorithm::Es256,
+            _ => return None,
+        };
+        if header.crit.is_some() {
             return None;
         }
         Some(Self {
+            algorithm,
             kid: header.kid,
             signed,
             payload: URL_SAFE_NO_PAD.decode(payload).ok()?,
@@ -63,9 +85,18 @@ impl<'a> Token<'a> {
         serde_json::from_slice(&self.payload).ok()
     }
 
-    /// Whether the private half of this key signed it.
+    /// Whether the private half of this key signed it, with RS256.
     pub(crate) fn is_signed_by(&self, key: &PublicKey) -> bool {
-        key.0.verify_sig(self.signed.as_bytes(), &self.signature).is_ok()
+        self.algorithm == Algorithm::Rs256 && self.verifies(&key.0)
+    }
+
+    /// Whether the private half of this key signed it, with ES256.
+    pub(crate) fn is_signed_by_curve(&self, key: &CurveKey) -> bool {
+        self.algorithm == Algorithm::Es256 && self.verifies(&key.0)
+    }
+
+    fn verifies(&self, key: &ParsedPublicKey) -> bool {
+        key.verify_sig(self.signed.as_bytes(), &self.signature).is_ok()
     }
 }
 
@@ -131,6 +162,31 @@ impl PublicKey {
         let parsed = components
             .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
             .ok()?;
+        Some(Self(parsed))
+    }
+}
+
+/// A public key on the curve P-256, parsed once.
+#[derive(Debug)]
+pub(crate) struct CurveKey(ParsedPublicKey);
+
+impl CurveKey {
+    /// Reads a JWK. `None` when it is no public key for ES256.
+    pub(crate) fn from_jwk(jwk: &Value) -> Option<Self> {
+        let text = |name: &str| jwk.get(name).and_then(Value::as_str);
+        if text("kty") != Some("EC") || text("crv") != Some("P-256") || jwk.get("d").is_some() {
+            return None;
+        }
+        if text("alg").is_some_and(|alg| alg != "ES256") || text("use").is_some_and(|usage| usage != "sig") {
+            return None;
+        }
+        let coordinate = |name: &str| -> Option<[u8; 32]> {
+            let bytes = URL_SAFE_NO_PAD.decode(text(name)?.trim_end_matches('=')).ok()?;
+            bytes.try_into().ok()
+        };
+        // The point without compression (SEC 1, section 2.3.3).
+        let point = [&[4][..], &coordinate("x")?, &coordinate("y")?].concat();
+        let parsed = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).ok()?;
         Some(Self(parsed))
     }
 }

@@ -193,6 +193,19 @@ impl RegistryTokens {
             .clone()
     }
 
+    pub(crate) const fn options(&self) -> &RegistryTokenOptions {
+        &self.options
+    }
+
+    /// Whether a key that may be used now signed a token, of whatever kind it is.
+    pub(crate) async fn is_signed(&self, token: &Token<'_>) -> Result<bool, StoreError> {
+        let Some(kid) = &token.kid else {
+            return Ok(false);
+        };
+        let signed = self.keys.with_usable(kid, |key| token.is_signed_by(key)).await?;
+        Ok(signed == Some(true))
+    }
+
     async fn take(&self, token: &str) -> Result<Authentication, StoreError> {
         if !is_well_formed(token) {
             return Ok(Authentication::Denied(MALFORMED));

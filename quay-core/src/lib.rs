@@ -9,6 +9,7 @@ pub mod config;
 mod digest;
 mod error;
 mod hashing;
+pub mod http;
 pub mod manifest;
 mod media_type;
 pub mod memory;

@@ -2,11 +2,14 @@
 
 mod api;
 mod body;
+#[cfg(feature = "client")]
+mod client;
 mod conditional;
 #[cfg(feature = "server")]
 mod connection;
 mod credentials;
 mod docker_version;
+mod federation;
 mod form;
 mod keys;
 mod linger;
@@ -29,6 +32,9 @@ mod token;
 
 pub use api::{ApiService, ApiSettings, HealthCheck, HealthLevel, WebService};
 pub use body::ResponseBody;
+#[cfg(feature = "client")]
+pub use client::ReqwestClient;
+pub use federation::FederationService;
 pub use keys::KeyService;
 pub use runtime::{TokioSpawner, tokio_runtime};
 #[cfg(feature = "server")]

@@ -6,5 +6,8 @@
 )]
 
 mod credentials;
+mod federation;
 mod login;
+#[cfg(feature = "real-servers")]
+mod oidc_provider;
 mod support;

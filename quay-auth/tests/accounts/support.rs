@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
 use quay_auth::{
-    AccountCredentials, Bcrypt, ClientSeal, DatabaseLogin, DatabaseSecrets, OAuthBearer, PasswordChecks,
-    SecretKey,
+    AccountCredentials, Bcrypt, ClientSeal, DatabaseLogin, DatabaseSecrets, InstanceKey, OAuthBearer,
+    PasswordChecks, RegistryTokenOptions, RegistryTokens, RsaKeys, SecretKey,
 };
 use quay_core::StoreError;
 use quay_core::accounts::{
-    Account, AccountId, AccountKey, AccountKind, AccountOptions, AccountStore, AccountWrites, PasswordHasher,
-    SecretBox,
+    Account, AccountId, AccountKey, AccountKind, AccountOptions, AccountStore, AccountWrites, Accounts,
+    KeyApproval, PasswordHasher, RobotTokens, SecretBox, ServiceKey, Tools,
 };
 use quay_core::auth::{Authentication, Authenticator, Credentials, Identity};
 use quay_core::runtime::{Clock, Runtime, Spawner, Timestamp};
@@ -80,7 +80,7 @@ pub(crate) struct World {
     pub(crate) secrets: Arc<DatabaseSecrets>,
     pub(crate) seal: Arc<ClientSeal>,
     pub(crate) options: AccountOptions,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl World {
@@ -111,7 +111,7 @@ impl World {
             seal: Arc::new(ClientSeal::new("a secret key", random).unwrap()),
             options: AccountOptions::new("https", "registry.example"),
             runtime,
-            _directory: directory,
+            directory,
         }
     }
 
@@ -216,6 +216,78 @@ impl World {
             Arc::new(self.options.clone()),
             self.runtime.clone(),
         )
+    }
+}
+
+impl World {
+    /// Tokens of this registry, signed with a key that its store knows.
+    pub(crate) async fn tokens(&self) -> Arc<RegistryTokens> {
+        let key = InstanceKey::generate().unwrap();
+        let row = ServiceKey {
+            kid: key.kid().to_owned(),
+            name: "an instance".to_owned(),
+            service: "quay".to_owned(),
+            jwk: key.jwk().to_string(),
+            metadata: "{}".to_owned(),
+            created: self.now(),
+            expires: None,
+            rotation_s: None,
+            approval: Some(KeyApproval {
+                kind: "Automatic".to_owned(),
+                approver: None,
+                at: self.now(),
+                notes: String::new(),
+            }),
+        };
+        let inserted = self
+            .write(async |rows| rows.insert_service_key(&row).await.unwrap())
+            .await;
+        assert!(inserted);
+        let options = RegistryTokenOptions::new(&self.options, None);
+        let store = Arc::clone(&self.store);
+        Arc::new(RegistryTokens::new(key, options, store, self.runtime.clone()))
+    }
+
+    /// The facade, with robots that log in by `robots`.
+    pub(crate) fn accounts(
+        &self,
+        tokens: Arc<RegistryTokens>,
+        robots: Option<Arc<dyn RobotTokens>>,
+    ) -> Accounts {
+        let mut tools = Tools::new(
+            Arc::<Counting>::clone(&self.hasher),
+            Arc::<DatabaseSecrets>::clone(&self.secrets),
+            Arc::<ClientSeal>::clone(&self.seal),
+            Arc::new(self.login()),
+            Arc::new(RsaKeys),
+            tokens,
+        );
+        if let Some(robots) = robots {
+            tools = tools.with_robot_tokens(robots);
+        }
+        Accounts::new(
+            Arc::clone(&self.store),
+            tools,
+            self.runtime.clone(),
+            self.options.clone(),
+        )
+    }
+
+    /// The action log: kind, namespace, performer and metadata.
+    pub(crate) async fn log(&self) -> Vec<(String, String, Option<String>, serde_json::Value)> {
+        let path = self.directory.path().join("registry.db");
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+        let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+        let rows: Vec<(String, String, Option<String>, String)> =
+            sqlx::query_as("SELECT kind, account_name, performer_name, metadata FROM qr_log ORDER BY id")
+                .fetch_all(&pool)
+                .await
+                .unwrap();
+        rows.into_iter()
+            .map(|(kind, account, performer, metadata)| {
+                (kind, account, performer, serde_json::from_str(&metadata).unwrap())
+            })
+            .collect()
     }
 }
 

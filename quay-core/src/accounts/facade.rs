@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::log::{LogEntry, LogKind};
 use super::options::AccountOptions;
 use super::ports::{
-    LoginEngine, Mail, Mailer, PasswordHasher, Seal, SecretBox, ServiceKeyCrypto, TokenIssuer,
+    LoginEngine, Mail, Mailer, PasswordHasher, RobotTokens, Seal, SecretBox, ServiceKeyCrypto, TokenIssuer,
 };
 use super::record::{Account, AccountId, AccountKind};
 use super::rights::{Reach, Standing};
@@ -73,10 +73,12 @@ pub struct Tools {
     pub issuer: Arc<dyn TokenIssuer>,
     /// Sends mail, where there is a server for it.
     pub mailer: Option<Arc<dyn Mailer>>,
+    /// Lets robots log in by identity providers, where that is wanted.
+    pub robot_tokens: Option<Arc<dyn RobotTokens>>,
 }
 
 impl Tools {
-    /// Tools without a way to send mail.
+    /// Tools without a way to send mail, and without identity providers for robots.
     #[must_use]
     pub fn new(
         hasher: Arc<dyn PasswordHasher>,
@@ -94,6 +96,7 @@ impl Tools {
             keys,
             issuer,
             mailer: None,
+            robot_tokens: None,
         }
     }
 
@@ -101,6 +104,13 @@ impl Tools {
     #[must_use]
     pub fn with_mailer(mut self, mailer: Arc<dyn Mailer>) -> Self {
         self.mailer = Some(mailer);
+        self
+    }
+
+    /// Lets robots log in by identity providers.
+    #[must_use]
+    pub fn with_robot_tokens(mut self, robot_tokens: Arc<dyn RobotTokens>) -> Self {
+        self.robot_tokens = Some(robot_tokens);
         self
     }
 }

@@ -136,6 +136,60 @@ pub trait TokenIssuer: Debug + Send + Sync + 'static {
     async fn issue(&self, request: &TokenRequest<'_>) -> Result<String, StoreError>;
 }
 
+/// What an identity provider said of a robot, and the robot's owner trusts it to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FederatedSubject {
+    /// The provider: the claim `iss`.
+    pub issuer: String,
+    /// Who that is there: the claim `sub`.
+    pub subject: String,
+}
+
+impl FederatedSubject {
+    /// A subject of an issuer.
+    #[must_use]
+    pub const fn new(issuer: String, subject: String) -> Self {
+        Self { issuer, subject }
+    }
+}
+
+/// Lets robots log in with what an identity provider says of them (`quay-api.md`, 3.4).
+#[async_trait]
+pub trait RobotTokens: Debug + Send + Sync + 'static {
+    /// Judges a token of an identity provider by what the robot's `federation` trusts. `None` when it is
+    /// not trusted, not valid now, or cannot be judged because the provider does not answer; the operator's
+    /// log tells these apart.
+    ///
+    /// Guarantees: only providers that the robot names are asked anything.
+    ///
+    /// Cancellation: nothing is left behind; the provider's keys may still be fetched, for the next.
+    ///
+    /// Cost: no statement; two calls to the provider when its keys are not known.
+    async fn judge(&self, robot: &super::Account, token: &str) -> Option<FederatedSubject>;
+
+    /// A token of this registry that counts as the robot's password for an hour: until the robot gets
+    /// another token of its own, is deleted, or stops to trust `subject`.
+    ///
+    /// # Errors
+    /// When there is no key to sign with.
+    async fn issue(
+        &self,
+        robot: &super::Account,
+        subject: &FederatedSubject,
+        issued: Timestamp,
+    ) -> Result<String, StoreError>;
+
+    /// Whether a token is one that [`issue`](Self::issue) made for this robot, on any instance of this
+    /// registry, and counts now.
+    ///
+    /// Cost: a statement when the key that it is signed with has not been looked up lately.
+    ///
+    /// # Errors
+    /// The store's.
+    async fn is_issued(&self, robot: &super::Account, token: &str) -> Result<bool, StoreError>;
+}
+
 /// A key pair for a service (`quay-api.md`, 3.12).
 #[derive(Clone)]
 #[non_exhaustive]

@@ -4,6 +4,7 @@
 mod accounts;
 mod checks;
 mod description;
+mod federation;
 mod roles;
 mod routing;
 mod sessions;
