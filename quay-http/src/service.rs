@@ -230,9 +230,11 @@ impl RegistryService {
 
     /// How a caller is asked for credentials, with the scope that the request would have needed.
     fn challenge(&self, route: &Route, method: &Method) -> Option<String> {
-        let action = match *method {
-            Method::GET | Method::HEAD => Action::Pull,
-            Method::DELETE => Action::Delete,
+        let action = match (route, method) {
+            // Asking how an upload stands is part of pushing.
+            (Route::Upload { .. } | Route::Uploads { .. }, _) => Action::Push,
+            (_, &Method::GET | &Method::HEAD) => Action::Pull,
+            (_, &Method::DELETE) => Action::Delete,
             _ => Action::Push,
         };
         let scope = route

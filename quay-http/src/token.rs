@@ -42,6 +42,8 @@ const METHODS: &str = "GET, HEAD, POST, OPTIONS";
 const FORM_TIME: Duration = Duration::from_secs(30);
 /// The kind of login that the action log is told.
 const LOGIN: &str = "v2auth";
+/// No account has a longer name.
+const LONGEST_NAME: usize = 255;
 const INVALID: &str = "Specified credentials are invalid";
 
 /// Issues tokens for the registry protocol at `/v2/auth`.
@@ -153,8 +155,9 @@ impl TokenService {
                 {
                     let nobody = accompanied(Caller::anonymous(), parts);
                     let reason = Some(error.public_message());
+                    let username = logged_name(username);
                     self.accounts
-                        .log_login(&nobody, Some(username), LOGIN, reason)
+                        .log_login(&nobody, Some(&username), LOGIN, reason)
                         .await?;
                 }
                 return Err(error.into());
@@ -205,6 +208,10 @@ impl TokenService {
         let refused = |reason: &str| Error::new(ErrorKind::Unauthorized, reason);
         match login {
             Presented::None => return Ok(None),
+            // Nobody is called that, and not every database takes it for a question.
+            Presented::Basic(username, _) if username.chars().any(char::is_control) => {
+                return Err(refused(INVALID));
+            }
             Presented::Basic(..) => {}
             Presented::Bearer(_) | Presented::Unreadable => return Err(refused(INVALID)),
         }
@@ -220,6 +227,12 @@ impl TokenService {
         }
         Err(refused(INVALID))
     }
+}
+
+/// As much of a name as the action log keeps, whatever somebody has made up.
+fn logged_name(username: &str) -> String {
+    let kept = username.chars().filter(|character| !character.is_control());
+    kept.take(LONGEST_NAME).collect()
 }
 
 fn from_query(parts: &Parts) -> Asked {

@@ -5,43 +5,11 @@
 mod support;
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
+use support::programs::{run, text, with_image};
 use support::{Server, command};
 use tempfile::TempDir;
-
-fn run(directory: &Path, program: &str, arguments: &[&str]) -> Output {
-    let output = Command::new(program)
-        .args(arguments)
-        .current_dir(directory)
-        .env("HOME", directory)
-        .env("XDG_RUNTIME_DIR", directory)
-        .output()
-        .unwrap_or_else(|error| panic!("{program} cannot be run: {error}"));
-    assert!(
-        output.status.success(),
-        "{program} {arguments:?} failed:\n{}\n{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    output
-}
-
-fn text(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// A working directory with an image of one real layer in an OCI layout.
-fn with_image() -> TempDir {
-    let directory = TempDir::new().unwrap();
-    let root = directory.path();
-    run(root, "umoci", &["init", "--layout", "image"]);
-    run(root, "umoci", &["new", "--image", "image:v1"]);
-    run(root, "umoci", &["unpack", "--image", "image:v1", "bundle"]);
-    std::fs::write(root.join("bundle/rootfs/hello.txt"), vec![b'x'; 3_000_000]).unwrap();
-    run(root, "umoci", &["repack", "--image", "image:v1", "bundle"]);
-    directory
-}
 
 struct Setup {
     server: Server,

@@ -498,6 +498,10 @@ impl Accounts {
     /// The approved key of a service that signed a token.
     async fn signer(&self, service: &str, kid: &str, token: &str) -> Result<ServiceKey, Error> {
         let unproven = || forbidden("the token is not signed by an approved key of the service");
+        // What a token says is anybody's; not every database takes it for a question.
+        if kid.is_empty() || !kid.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(unproven());
+        }
         let found = self.reader().service_key(kid).await?;
         let now = self.now();
         let signer = found

@@ -66,7 +66,8 @@ pub(crate) async fn respond(state: &ApiState, link: MailLink, parts: &Parts) -> 
 
 async fn follow(state: &ApiState, link: MailLink, parts: &Parts) -> Result<Reply, Error> {
     let query = Fields::of_query(parts.uri.query());
-    let code = query.get("code").filter(|code| !code.is_empty());
+    let sound = |code: &&str| !code.is_empty() && !code.chars().any(char::is_control);
+    let code = query.get("code").filter(sound);
     let code = code.ok_or_else(|| Error::new(ErrorKind::InvalidRequest, "The link has no code in it"))?;
     may_write(state)?;
     let base = &state.options.base_url;

@@ -54,6 +54,8 @@ async fn an_address_is_confirmed_once() {
         "/confirm",
         "/confirm?code=",
         "/confirm?code=x",
+        "/confirminvite?code=%00",
+        "/confirminvite?code=x%0d%0ay",
         "/recovery?code=x",
         "/confirminvite?code=x'%3C",
     ] {
@@ -129,12 +131,10 @@ async fn an_invitation_waits_for_whoever_has_no_account_yet() {
     );
     assert_eq!(host.ask("GET", &path, &[("cookie", &own)], "").await.status, 400);
     // What is in the code does not lead elsewhere.
-    let seen = host
-        .get("/confirminvite?code=x%0d%0ay%26z%2F%2Fevil.example")
-        .await;
+    let seen = host.get("/confirminvite?code=x%26z%2F%2Fevil.example").await;
     assert_eq!(
         seen.header("location"),
-        format!("{BASE}/?invite_code=x%0D%0Ay%26z%2F%2Fevil%2Eexample")
+        format!("{BASE}/?invite_code=x%26z%2F%2Fevil%2Eexample")
     );
 }
 

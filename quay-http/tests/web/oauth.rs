@@ -196,6 +196,7 @@ async fn nobody_is_sent_to_somebody_elses_address() {
         (fields(&bare, &[]), 404),
         (fields(client, &[("scope", "repo:everything")]), 404),
         (fields(client, &[("client_id", "")]), 400),
+        (fields("x\0", &[]), 400),
         (fields(client, &[("redirect_uri", "")]), 400),
         (fields(client, &[("scope", "")]), 400),
     ] {
@@ -237,6 +238,15 @@ async fn an_application_without_an_address_of_its_own_gets_no_answer() {
             assert!(matches!(seen.status.as_u16(), 400 | 404), "{address}: {seen:?}");
             assert_eq!(seen.header("location"), "");
         }
+        let asked = fields(&application.client_id, &[("redirect_uri", address)]);
+        let seen = post(&host, Some("bob"), "/oauth/authorizeapp", &asked).await;
+        assert_eq!((seen.status.as_u16(), seen.header("location")), (400, ""));
+        let mut connection = host.sql().await;
+        let tokens = sqlx::query("SELECT id FROM qr_oauth_token")
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        assert!(tokens.is_empty(), "nobody could be sent it");
     }
 }
 

@@ -341,10 +341,12 @@ async fn who_is_not_let_in_is_told_how_to_get_in() {
     let wrong = basic("alice", "wrong").1;
     let unknown = basic("nobody", "wrong").1;
     let foreign = basic("älice", "wrong").1;
+    let odd = basic("al\0ice", "wrong").1;
     for value in [
         &wrong,
         &unknown,
         &foreign,
+        &odd,
         "Bearer abc",
         "Basic !!!",
         "Digest x",

@@ -1,6 +1,9 @@
 //! A server as users start it, and a client as plain as can be.
 #![allow(dead_code, clippy::allow_attributes, reason = "each test uses a part of it")]
 
+pub(crate) mod api;
+pub(crate) mod programs;
+
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;

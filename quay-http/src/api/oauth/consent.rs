@@ -7,7 +7,7 @@ use quay_core::blob_store::ByteStream;
 use quay_core::{Error, ErrorKind};
 use serde_json::{Value, json};
 
-use super::redirect::{Place, send};
+use super::redirect::{self, Place, send};
 use super::{Visitor, form, may_write, page};
 use crate::api::avatar;
 use crate::api::reply::Reply;
@@ -39,6 +39,10 @@ impl Question {
     fn read(fields: &Fields) -> Option<Self> {
         let text = |name: &str| fields.get(name).map(ToOwned::to_owned);
         let filled = |name: &str| text(name).filter(|value| !value.is_empty());
+        // No application is called that, and not every database takes it for a question.
+        if filled("client_id")?.chars().any(char::is_control) {
+            return None;
+        }
         Some(Self {
             client_id: filled("client_id")?,
             redirect_uri: filled("redirect_uri")?,
@@ -111,6 +115,8 @@ impl Question {
         by: ResponseType,
     ) -> Result<Reply, NotAuthorized> {
         may_write(state)?;
+        // A token that nobody can be sent must not be made.
+        redirect::check(&self.redirect_uri)?;
         let (accounts, caller) = (&state.accounts, &visitor.caller);
         let own = self.state.as_deref();
         let reply = match by {

@@ -18,12 +18,20 @@ pub(crate) enum Place {
 /// # Errors
 /// `Rejected` for what no browser could be sent to.
 pub(crate) fn send(address: &str, place: Place, fields: &[(&str, Option<&str>)]) -> Result<Reply, Error> {
-    let location = with_fields(address, place, fields);
-    if !is_absolute(address) || HeaderValue::from_str(&location).is_err() {
-        let message = "The application's address cannot be used";
-        return Err(Error::new(ErrorKind::Rejected, message));
+    check(address)?;
+    Ok(Reply::redirect(&with_fields(address, place, fields)))
+}
+
+/// Whether somebody could be sent to an address.
+///
+/// # Errors
+/// As [`send`].
+pub(crate) fn check(address: &str) -> Result<(), Error> {
+    if is_absolute(address) && HeaderValue::from_str(address).is_ok() {
+        return Ok(());
     }
-    Ok(Reply::redirect(&location))
+    let message = "The application's address cannot be used";
+    Err(Error::new(ErrorKind::Rejected, message))
 }
 
 /// Whether an address names a scheme that runs nothing here.

@@ -43,6 +43,10 @@ pub(crate) async fn exchange(state: &ApiState, parts: &Parts, body: ByteStream) 
     let (Some(redirect_uri), Some(code)) = (field("redirect_uri"), field("code")) else {
         return Ok(refused("invalid_request", false));
     };
+    // Not every database takes that for a question.
+    if client.id.chars().chain(code.chars()).any(char::is_control) {
+        return Ok(refused("invalid_request", false));
+    }
     let exchanged = state
         .accounts
         .exchange_code(
