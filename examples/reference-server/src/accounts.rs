@@ -12,6 +12,7 @@ use quay_core::accounts::{
 };
 use quay_core::auth::Authenticator;
 use quay_core::config::Config;
+use quay_core::runtime::Runtime;
 use quay_http::{
     ApiService, ApiSettings, InvalidMailServer, KeyService, RegistryService, Settings, Site, SmtpMailer,
     TokenService, TokioSpawner, WebService, tokio_runtime,
@@ -41,7 +42,7 @@ pub(crate) async fn site(
         secrets::Found::Nothing
     };
     let secrets = secrets::load(config, &serve.data, &*runtime.random, found)?;
-    let (seal, secret_box) = boxes(&secrets, &runtime.random)?;
+    let (seal, secret_box) = (seal(&secrets, &runtime)?, secret_box(&secrets, &runtime)?);
 
     let hasher = Arc::new(Bcrypt::new(Arc::clone(&runtime.random)));
     let checks = Arc::new(PasswordChecks::new(Arc::clone(&hasher) as _, runtime.clone()));
@@ -78,7 +79,7 @@ pub(crate) async fn site(
         Arc::clone(&tokens) as _,
     );
     if let Some(server) = &config.mail {
-        let mailer = SmtpMailer::new(server, runtime.clone()).map_err(unusable_mail)?;
+        let mailer = SmtpMailer::new(server, runtime.clone()).map_err(|error| unusable_mail(&error))?;
         tools = tools.with_mailer(Arc::new(mailer));
     }
     let accounts = Accounts::new(store, tools, runtime, options);
@@ -92,7 +93,7 @@ pub(crate) async fn site(
     let changes = Arc::new(Changes::default());
     accounts.follow_changes(&changes).await?;
 
-    let checks = health::checks(&accounts, &tokens, &stores.locations, serve.data.clone());
+    let checks = health::checks(&accounts, &tokens, &stores.locations, &serve.data);
     let authorizer = Arc::new(AccountAuthorizer::new(accounts.clone(), Arc::clone(&changes)));
     let registry = compose::registry(config, stores, authorizer, config.registry.action_log, spawner);
     workers::keep_swept(&registry, spawner);
@@ -139,12 +140,12 @@ fn options(config: &Config, address: SocketAddr) -> AccountOptions {
     options.at(config.preferred_url_scheme.as_str(), &hostname)
 }
 
-fn unusable_mail(error: InvalidMailServer) -> Unusable {
+fn unusable_mail(error: &InvalidMailServer) -> Unusable {
     let key = match error {
         InvalidMailServer::Sender(_) => "MAIL_DEFAULT_SENDER",
         _ => "MAIL_SERVER",
     };
-    Unusable(format!("{key}: {}", crate::in_full(&error)))
+    Unusable(format!("{key}: {}", crate::in_full(error)))
 }
 
 fn refused_docker_versions(options: &AccountOptions) -> Result<Option<VersionReq>, Unusable> {
@@ -154,16 +155,21 @@ fn refused_docker_versions(options: &AccountOptions) -> Result<Option<VersionReq
         .map_err(|error| Unusable(format!("BLACKLIST_V2_SPEC: {error}")))
 }
 
-/// What seals for clients and what encrypts for the database.
-fn boxes(
-    secrets: &Secrets,
-    random: &Arc<dyn quay_core::runtime::Random>,
-) -> Result<(Arc<dyn Seal>, Arc<dyn SecretBox>), Unusable> {
-    let unusable = |key: &'static str| move |error: InvalidSecretKey| Unusable(format!("{key}: {error}"));
-    let seal = ClientSeal::new(&secrets.secret_key, Arc::clone(random)).map_err(unusable("SECRET_KEY"))?;
-    let key = SecretKey::parse(&secrets.database_secret_key).map_err(unusable("DATABASE_SECRET_KEY"))?;
-    let secret_box = DatabaseSecrets::new(&key, Arc::clone(random));
-    Ok((Arc::new(seal), Arc::new(secret_box)))
+fn unusable_secret(key: &'static str) -> impl FnOnce(InvalidSecretKey) -> Unusable {
+    move |error| Unusable(format!("{key}: {error}"))
+}
+
+/// What seals for clients.
+fn seal(secrets: &Secrets, runtime: &Runtime) -> Result<Arc<dyn Seal>, Unusable> {
+    let seal = ClientSeal::new(&secrets.secret_key, Arc::clone(&runtime.random));
+    Ok(Arc::new(seal.map_err(unusable_secret("SECRET_KEY"))?))
+}
+
+/// What encrypts for the database.
+fn secret_box(secrets: &Secrets, runtime: &Runtime) -> Result<Arc<dyn SecretBox>, Unusable> {
+    let key = SecretKey::parse(&secrets.database_secret_key);
+    let key = key.map_err(unusable_secret("DATABASE_SECRET_KEY"))?;
+    Ok(Arc::new(DatabaseSecrets::new(&key, Arc::clone(&runtime.random))))
 }
 
 #[cfg(test)]
