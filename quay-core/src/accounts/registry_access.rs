@@ -69,8 +69,9 @@ impl std::fmt::Debug for RegistryToken {
 /// How long a token for the registry protocol lives (registry-protocol, section 4).
 const TOKEN_LIFETIME: Duration = Duration::from_hours(1);
 
-/// Clocks of two processes may differ by this much, and a change be seen this much later.
-const SKEW: Duration = Duration::from_secs(5);
+/// Clocks of two processes may differ, and a unit of work may take its time: a token issued so much later
+/// than a change is judged anew all the same.
+const SKEW: Duration = Duration::from_secs(30);
 
 /// How long ago a change is looked for again: a transaction may commit later than others that began after
 /// it.
@@ -320,6 +321,7 @@ impl Accounts {
                 let found = reader
                     .oauth_token(super::store::OAuthTokenKey::Uuid(uuid))
                     .await?;
+                owner = found.as_ref().map(|(token, _)| token.account);
                 found.is_some_and(|(token, _)| token.expires > now)
             }
             (CredentialKind::AppSpecificToken, Some(uuid)) => {
