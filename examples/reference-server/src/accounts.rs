@@ -4,18 +4,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use quay_auth::{
-    AccountCredentials, Bcrypt, ClientSeal, DatabaseLogin, DatabaseSecrets, InvalidSecretKey, OAuthBearer,
-    PasswordChecks, RegistryTokenOptions, RegistryTokens, RsaKeys, SecretKey,
+    AccountCredentials, Bcrypt, ClientSeal, DatabaseLogin, DatabaseSecrets, FederatedRobots,
+    InvalidSecretKey, OAuthBearer, PasswordChecks, RegistryTokenOptions, RegistryTokens, RsaKeys, SecretKey,
 };
 use quay_core::accounts::{
-    AccountAuthorizer, AccountOptions, AccountStore, Accounts, Changes, LoginEngine, Seal, SecretBox, Tools,
+    AccountAuthorizer, AccountOptions, AccountStore, Accounts, Changes, LoginEngine, RobotTokens, Seal,
+    SecretBox, Tools,
 };
 use quay_core::auth::Authenticator;
 use quay_core::config::Config;
 use quay_core::runtime::Runtime;
 use quay_http::{
-    ApiService, ApiSettings, InvalidMailServer, KeyService, RegistryService, Settings, Site, SmtpMailer,
-    TokenService, TokioSpawner, WebService, tokio_runtime,
+    ApiService, ApiSettings, FederationService, InvalidMailServer, KeyService, RegistryService,
+    ReqwestClient, Settings, Site, SmtpMailer, TokenService, TokioSpawner, WebService, tokio_runtime,
 };
 use semver::VersionReq;
 
@@ -49,16 +50,6 @@ pub(crate) async fn site(
     let login = DatabaseLogin::new(Arc::clone(&store), Arc::clone(&checks), runtime.clone());
     let login: Arc<dyn LoginEngine> = Arc::new(login);
     let oauth = OAuthBearer::new(Arc::clone(&store), checks, &options, runtime.clone());
-    let credentials: Arc<dyn Authenticator> = Arc::new(AccountCredentials::new(
-        Arc::clone(&store),
-        Arc::clone(&login),
-        Arc::clone(&secret_box),
-        Arc::clone(&seal),
-        oauth.clone(),
-        Arc::new(options.clone()),
-        runtime.clone(),
-    ));
-
     let key_path = serve.data.join("service-key.pem");
     let key = Found::at(key_path.clone(), &runtime).await?;
     let token_options = RegistryTokenOptions::new(&options, config.registry.library.clone())
@@ -69,6 +60,23 @@ pub(crate) async fn site(
         Arc::clone(&store),
         runtime.clone(),
     ));
+
+    let client = ReqwestClient::new::<&[u8]>([])?.with_private_targets_allowed(&serve.allow_private)?;
+    let robots: Arc<dyn RobotTokens> = Arc::new(FederatedRobots::new(
+        Arc::new(client),
+        Arc::clone(&tokens),
+        runtime.clone(),
+    ));
+    let credentials = AccountCredentials::new(
+        Arc::clone(&store),
+        Arc::clone(&login),
+        Arc::clone(&secret_box),
+        Arc::clone(&seal),
+        oauth.clone(),
+        Arc::new(options.clone()),
+        runtime.clone(),
+    );
+    let credentials: Arc<dyn Authenticator> = Arc::new(credentials.with_federation(Arc::clone(&robots)));
 
     let mut tools = Tools::new(
         hasher,
@@ -82,7 +90,7 @@ pub(crate) async fn site(
         let mailer = SmtpMailer::new(server, runtime.clone()).map_err(|error| unusable_mail(&error))?;
         tools = tools.with_mailer(Arc::new(mailer));
     }
-    let accounts = Accounts::new(store, tools, runtime, options);
+    let accounts = Accounts::new(store, tools.with_robot_tokens(robots), runtime, options);
     let own_key = OwnKey {
         path: key_path,
         accounts: accounts.clone(),
@@ -116,7 +124,8 @@ pub(crate) async fn site(
         RegistryService::new(registry.clone(), settings.with_authenticators(vec![tokens])),
         TokenService::new(accounts.clone(), registry, token_settings),
         api,
-        KeyService::new(accounts),
+        KeyService::new(accounts.clone()),
+        FederationService::new(accounts),
         web,
     ))
 }

@@ -73,6 +73,10 @@ struct Serve {
     /// and there is nothing else.
     #[arg(long)]
     open: bool,
+    /// A host in a private network that the server may call, such as an identity provider; repeat for
+    /// more. Others are refused.
+    #[arg(long, value_name = "HOST")]
+    allow_private: Vec<String>,
 }
 
 fn main() -> ExitCode {

@@ -191,6 +191,11 @@ fn what_one_process_changes_the_other_feels() {
     let path = "/repository/acme/app/permissions/user/bob";
     cluster.call("PUT", path, &json!({ "role": "read" }));
     let token = cluster.issued(("bob", &password));
+    let password = "another-password";
+    cluster.felt("a new password", &token, || {
+        cluster.call("PUT", "/superuser/users/bob", &json!({ "password": password }));
+    });
+    let token = cluster.issued(("bob", password));
     cluster.felt("the user's being switched off", &token, || {
         cluster.call("PUT", "/superuser/users/bob", &json!({ "enabled": false }));
     });
@@ -201,6 +206,18 @@ fn what_one_process_changes_the_other_feels() {
     cluster.felt("the app token's end", &token, || {
         let path = format!("/user/apptoken/{}", app["token"]["uuid"].as_str().unwrap());
         cluster.call("DELETE", &path, &Value::Null);
+    });
+    let created = cluster.call(
+        "POST",
+        "/superuser/users/",
+        &json!({ "username": "carol", "email": "c@example.com" }),
+    );
+    let password = created["password"].as_str().unwrap().to_owned();
+    let path = "/repository/acme/app/permissions/user/carol";
+    cluster.call("PUT", path, &json!({ "role": "admin" }));
+    let token = cluster.issued(("carol", &password));
+    cluster.felt("the account's conversion", &token, || {
+        cluster.call("POST", "/superuser/takeownership/carol", &Value::Null);
     });
     // Nobody else felt any of it.
     assert_eq!(cluster.pulls(&admin), [200, 200]);
