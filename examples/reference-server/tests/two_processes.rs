@@ -224,6 +224,36 @@ fn what_one_process_changes_the_other_feels() {
 }
 
 #[test]
+fn a_pull_with_a_token_reads_once() {
+    const PULLS: usize = 50;
+    let cluster = Cluster::new();
+    let token = cluster.issued(("admin", PASSWORD));
+    let pull = |times: usize| {
+        for _ in 0..times {
+            let status = with_token(&cluster.one, &token, "GET", "/v2/acme/app/manifests/v1");
+            assert_eq!(status, 200);
+        }
+    };
+    // The token's key is looked up once.
+    pull(1);
+    let before = cluster.database.statements().len();
+    pull(PULLS);
+    let statements = cluster.database.statements().split_off(before);
+    // Besides, both processes ask once a second what has changed.
+    let reads: Vec<_> = statements
+        .iter()
+        .filter(|statement| statement.starts_with("SELECT") && !statement.contains("FROM qr_change"))
+        .collect();
+    assert_eq!(reads.len(), PULLS, "{reads:#?}");
+    assert!(reads.iter().all(|read| read.contains("m.payload")), "{reads:#?}");
+    let logged = statements
+        .iter()
+        .filter(|statement| statement.starts_with("INSERT INTO qr_log"))
+        .count();
+    assert!((1..=PULLS).contains(&logged), "{logged}");
+}
+
+#[test]
 fn a_database_that_goes_away_is_waited_for() {
     let cluster = Cluster::new();
     let token = cluster.issued(("admin", PASSWORD));
