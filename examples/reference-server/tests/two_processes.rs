@@ -106,6 +106,10 @@ impl Cluster {
     }
 
     /// A token that worked stops to, in both processes, in time.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the time that others take is what is tested"
+    )]
     fn felt(&self, what: &str, token: &str, change: impl FnOnce()) {
         assert_eq!(self.pulls(token), [200, 200], "before: {what}");
         change();
