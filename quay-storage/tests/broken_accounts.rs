@@ -226,6 +226,7 @@ reads_passed_on! { TeamReader:
     team(key: TeamKey<'_>) -> Option<Team>;
     teams_of(account: AccountId, organization: Option<AccountId>) -> Vec<Team>;
     invite(code: &str) -> Option<TeamInvite>;
+    has_admin(organization: AccountId, but: Option<AccountId>) -> bool;
     {
         async fn teams(
             &mut self,
@@ -465,6 +466,7 @@ passed_on! { CredentialWriter for BrokenUnit:
     insert_oauth_token(token: &OAuthToken) -> ();
     delete_oauth_token(id: i64) -> ();
     touch_oauth_token(id: i64, now: Timestamp) -> ();
+    delete_credentials(account: AccountId) -> ();
     insert_code(code: &AuthorizationCode) -> ();
     {
         async fn collect_app_tokens(&mut self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {

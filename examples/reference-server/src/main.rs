@@ -137,8 +137,16 @@ fn raise_file_limit() {
     }
 }
 
+/// What is kept holds hashes and sealed secrets: it is for nobody else on this machine.
+fn keep_to_ourselves() {
+    use rustix::fs::Mode;
+
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+}
+
 async fn run(serve: &Serve) -> Result<(), Failure> {
     raise_file_limit();
+    keep_to_ourselves();
     let config = configuration::read(serve.config.as_deref())?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");

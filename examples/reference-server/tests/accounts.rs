@@ -92,6 +92,20 @@ fn each_path_has_its_service() {
 }
 
 #[test]
+fn what_is_kept_is_for_nobody_else() {
+    let place = Place::new("");
+    let server = place.start();
+    for file in ["quay.db", "quay.db-wal", "secret-key"] {
+        let mode = std::fs::metadata(place.data.path().join(file))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o077, 0, "{file}: {mode:o}");
+    }
+    assert!(server.stop().success());
+}
+
+#[test]
 fn an_open_server_has_no_accounts() {
     let data = TempDir::new().unwrap();
     let server = Server::open(data.path());

@@ -80,10 +80,11 @@ impl Accounts {
             ("type", json!("quayauth")),
             ("kind", json!(kind)),
             ("useragent", json!(caller.user_agent.as_deref())),
-            ("username", json!(username)),
+            ("username", json!(username.map(shortened))),
             ("message", json!(failure)),
         ]);
-        let mut entry = self.entry(caller, log, username, metadata).await?;
+        let namespace = username.map(shortened);
+        let mut entry = self.entry(caller, log, namespace.as_deref(), metadata).await?;
         // Who failed to show who they are is nobody.
         entry.performer = username.filter(|_| failure.is_none()).map(ToOwned::to_owned);
         change!(self, |unit| async { Ok(unit.log(&entry).await?) })
@@ -168,4 +169,9 @@ impl Accounts {
             Err(refuse(caller))
         }
     }
+}
+
+/// What anybody may write into the log is cut off.
+fn shortened(text: &str) -> String {
+    text.chars().take(255).collect()
 }

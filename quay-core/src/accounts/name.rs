@@ -37,15 +37,27 @@ pub(crate) fn check_password(password: &str) -> Result<(), Error> {
             "Invalid password, password must be at least 8 characters and contain no whitespace.",
         ));
     }
+    // bcrypt reads no further, so that what comes behind would be worth nothing.
+    if password.len() > LONGEST_PASSWORD {
+        return Err(Error::new(
+            ErrorKind::InvalidRequest,
+            "Invalid password, password must be at most 72 bytes long.",
+        ));
+    }
     Ok(())
 }
+
+/// Bytes of a password that count.
+const LONGEST_PASSWORD: usize = 72;
 
 /// Whether a text could be an e-mail address. Whether it is one is for a mail to show.
 #[must_use]
 pub fn is_email(text: &str) -> bool {
     let sound = |part: &str| {
         !part.is_empty()
-            && !part.contains(|character: char| character.is_whitespace() || character.is_control())
+            && !part.contains(|character: char| {
+                character.is_whitespace() || character.is_control() || "<>()[]\\,;:\"".contains(character)
+            })
     };
     text.len() <= 255
         && text.split_once('@').is_some_and(|(local, host)| {
@@ -91,6 +103,8 @@ mod tests {
         assert!(check_password("longenough").is_ok());
         assert!(check_password("short").is_err());
         assert!(check_password("long enough").is_err());
+        assert!(check_password(&"x".repeat(72)).is_ok());
+        assert!(check_password(&"x".repeat(73)).is_err());
         assert!(is_email("a@example.com"));
         for text in [
             "a",

@@ -96,6 +96,11 @@ impl Changes {
         seen.retain(|_, at| *at >= forget);
     }
 
+    fn holds(&self, subject: Subject<'_>) -> bool {
+        let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner);
+        seen.contains_key(&subject.key())
+    }
+
     /// Whether something has changed under a token.
     fn concern(&self, caller: &Caller, issued: Timestamp, name: Option<&RepositoryName>) -> bool {
         let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner);
@@ -340,7 +345,7 @@ impl Accounts {
                     token.account == account.id && token.expires.is_none_or(|expires| expires > now)
                 })
             }
-            // A new secret of a robot's and a new password come with a new uuid.
+            // A new secret of a robot's comes with a new uuid.
             (CredentialKind::RobotToken, _) => {
                 let owner = match account.owner {
                     Some(owner) => reader.account(AccountKey::Id(owner)).await?,
@@ -348,7 +353,8 @@ impl Accounts {
                 };
                 id == Some(&account.uuid) && owner.is_some_and(|owner| owner.enabled)
             }
-            (CredentialKind::Password, _) => id == Some(&account.uuid),
+            // An account that has come by the name later is another's. The token's time is in whole seconds.
+            (CredentialKind::Password, _) => account.created <= grants.issued.plus(Duration::from_secs(1)),
             _ => false,
         })
     }
@@ -423,6 +429,15 @@ impl AccountAuthorizer {
         Ok(role.min(granted))
     }
 
+    /// Whether what a token was issued for still counts.
+    async fn counts(&self, caller: &Caller, grants: &TokenGrants) -> Result<bool, Error> {
+        // The credential itself was taken back: a password was changed, an account renamed or converted.
+        let taken_back = caller.credential_id.as_deref().is_some_and(|id| {
+            grants.credential == CredentialKind::Password && self.changes.holds(Subject::Credential(id))
+        });
+        Ok(!taken_back && self.accounts.still_counts(caller, grants).await?)
+    }
+
     /// What a token's holder may do now in a repository.
     async fn judge(
         &self,
@@ -440,7 +455,7 @@ impl AccountAuthorizer {
         {
             return Ok(None);
         }
-        if !self.accounts.still_counts(caller, grants).await? {
+        if !self.counts(caller, grants).await? {
             return Ok(None);
         }
         if caller.principal == Principal::Anonymous {
@@ -505,8 +520,29 @@ impl Authorizer for AccountAuthorizer {
         page: &PageRequest<String>,
     ) -> Result<Option<Vec<Arc<RepositoryRecord>>>, StoreError> {
         let options = self.accounts.options();
+        // Lists are asked for seldom: whether the caller's credential still counts is looked up each time.
+        let sees_own = match &caller.access {
+            Access::Own => Ok(true),
+            Access::Scopes(scopes) => Ok(scopes.repository_cap().is_some()),
+            Access::Repository { .. } => Ok(false),
+            Access::Grants(grants) => {
+                let reaches = match &grants.behind {
+                    Access::Own => true,
+                    Access::Scopes(scopes) => scopes.repository_cap().is_some(),
+                    Access::Repository { .. } | Access::Grants(_) => false,
+                };
+                match reaches {
+                    true => self.counts(caller, grants).await,
+                    false => Ok(false),
+                }
+            }
+        };
+        let sees_own = match sees_own {
+            Ok(sees_own) => sees_own,
+            Err(error) => return denied(error).map(|_| Some(Vec::new())),
+        };
         let mut reader = self.accounts.reader();
-        let account = match caller.account() {
+        let account = match caller.account().filter(|_| sees_own) {
             None => None,
             Some(name) => reader
                 .account(AccountKey::Name(name))

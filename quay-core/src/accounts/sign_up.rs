@@ -65,6 +65,15 @@ impl Accounts {
         Ok(())
     }
 
+    /// Nobody becomes a superuser by taking the name of one who is not there yet.
+    pub(super) fn refuse_superusers_name(&self, name: &str) -> Result<(), Error> {
+        if self.0.options.is_superuser(name) {
+            Err(taken())
+        } else {
+            Ok(())
+        }
+    }
+
     pub(super) fn check_email(&self, email: &str) -> Result<(), Error> {
         if !is_email(email) {
             return Err(invalid(format!("Invalid email address: {email}")));
@@ -127,6 +136,7 @@ impl Accounts {
         }
         check_password(password)?;
         self.check_new(username, email).await?;
+        self.refuse_superusers_name(username)?;
         let mut account = self.new_user(username, email, Some(password)).await?;
         // Whoever followed the link in an invitation has shown that the address is theirs.
         if invite

@@ -8,7 +8,7 @@ use super::name::check_password;
 use super::organizations::as_invalid;
 use super::record::{Account, AccountKind, AppToken, Message};
 use super::store::{AccountCursor, AccountFilter, AccountKey, TeamKey};
-use super::users::{Force, convert, insert, owners, rename, save};
+use super::users::{Force, convert, insert, owners, rename, save, take_back};
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::metadata::PageRequest;
@@ -207,6 +207,7 @@ impl Accounts {
                 .await?
                 .ok_or_else(not_found)?;
             if let Some(hash) = &hash {
+                take_back(unit, &account, self.now()).await?;
                 account.password_hash = Some(hash.clone());
                 account.invalid_logins = 0;
             }
@@ -345,7 +346,7 @@ impl Accounts {
                 .await?
                 .ok_or_else(not_found)?;
             if was_user {
-                convert(unit, &mut account, actor.account.id, &uuid).await?;
+                convert(unit, &mut account, actor.account.id, &uuid, self.now()).await?;
             } else {
                 self.join_owners(unit, &actor, &account).await?;
             }

@@ -169,6 +169,7 @@ impl Accounts {
             .filter(|new| options.user_rename && **new != name);
         if let Some(new) = renamed {
             self.check_new(new, None).await?;
+            self.refuse_superusers_name(new)?;
         }
         let entries = self.change_entries(caller, &actor, &changes, renamed).await?;
         let uuid = self.uuid();
@@ -185,11 +186,10 @@ impl Accounts {
                 .await?
                 .ok_or_else(not_found)?;
             if let Some(hash) = &hash {
+                take_back(unit, &account, self.now()).await?;
                 account.password_hash = Some(hash.clone());
                 account.uuid.clone_from(&uuid);
                 account.invalid_logins = 0;
-                let subject = Subject::Account(&account.name).key();
-                unit.change(&subject, self.now()).await?;
             }
             if let Some(email) = changes.email.as_ref().filter(|_| unproven.is_none()) {
                 account.email = Some(email.clone());
@@ -374,7 +374,7 @@ impl Accounts {
                 .account(AccountKey::Id(actor.account.id))
                 .await?
                 .ok_or_else(not_found)?;
-            convert(unit, &mut account, admin.id, &uuid).await?;
+            convert(unit, &mut account, admin.id, &uuid, self.now()).await?;
             unit.log(&entry).await?;
             unit.change(&Subject::Account(&account.name).key(), self.now())
                 .await?;
@@ -493,6 +493,8 @@ pub(super) async fn rename(
     if unit.account(AccountKey::Name(to)).await?.is_some() {
         return Err(taken());
     }
+    // Who comes by the old name next must not be taken for this account.
+    take_back(unit, account, now).await?;
     let from = std::mem::replace(&mut account.name, to.to_owned());
     if !unit.save_account(account).await? {
         return Err(taken());
@@ -509,13 +511,30 @@ pub(super) async fn rename(
     Ok(())
 }
 
+/// Lets tokens feel it that were issued for an account's password: they count no more.
+pub(super) async fn take_back(
+    unit: &mut dyn AccountWrites,
+    account: &Account,
+    now: Timestamp,
+) -> Result<(), Error> {
+    for subject in [
+        Subject::Credential(&account.uuid),
+        Subject::Account(&account.name),
+    ] {
+        unit.change(&subject.key(), now).await?;
+    }
+    Ok(())
+}
+
 /// Makes an organization of a user's account, with a team of owners.
 pub(super) async fn convert(
     unit: &mut dyn AccountWrites,
     account: &mut Account,
     admin: AccountId,
     uuid: &str,
+    now: Timestamp,
 ) -> Result<(), Error> {
+    take_back(unit, account, now).await?;
     account.kind = AccountKind::Organization;
     account.password_hash = None;
     uuid.clone_into(&mut account.uuid);
