@@ -1,6 +1,7 @@
 //! A registry with accounts: who may log in, what tokens are signed with, the API and the pages around it.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use quay_auth::{
@@ -12,6 +13,7 @@ use quay_core::accounts::{
 };
 use quay_core::auth::Authenticator;
 use quay_core::config::Config;
+use quay_core::runtime::Runtime;
 use quay_http::{
     ApiService, ApiSettings, InvalidMailServer, KeyService, RegistryService, Settings, Site, SmtpMailer,
     TokenService, TokioSpawner, WebService, tokio_runtime,
@@ -21,26 +23,35 @@ use semver::VersionReq;
 use crate::compose::Stores;
 use crate::instance_key::{Found, OwnKey};
 use crate::secrets::{self, Secrets};
-use crate::{Failure, Serve, Unusable, compose, health, workers};
+use crate::{Failure, Place, Unusable, health, superusers, user, workers};
 
-/// The registry that a configuration asks for, with its loops begun. `address` is the one that it
-/// listens on.
-pub(crate) async fn site(
+/// Accounts as a configuration asks for them, and what they are proven and acted for with.
+#[derive(Debug)]
+pub(crate) struct Composed {
+    pub(crate) accounts: Accounts,
+    oauth: OAuthBearer,
+    credentials: Arc<dyn Authenticator>,
+    tokens: Arc<RegistryTokens>,
+    key_path: PathBuf,
+    key: Found,
+    found: secrets::Found,
+}
+
+/// Accounts in `store`, with the secrets of the configuration or of the data directory. The key that
+/// tokens are signed with is not kept yet.
+pub(crate) async fn compose(
     config: &Config,
-    serve: &Serve,
-    stores: Stores,
-    address: SocketAddr,
-    spawner: &TokioSpawner,
-) -> Result<Site, Failure> {
-    let runtime = tokio_runtime(spawner.clone());
-    let options = options(config, address);
-    let store: Arc<dyn AccountStore> = Arc::clone(&stores.metadata) as _;
+    data: &Path,
+    store: Arc<dyn AccountStore>,
+    options: AccountOptions,
+    runtime: Runtime,
+) -> Result<Composed, Failure> {
     let found = if store.reader().any_account().await? {
         secrets::Found::Accounts
     } else {
         secrets::Found::Nothing
     };
-    let secrets = secrets::load(config, &serve.data, &*runtime.random, found)?;
+    let secrets = secrets::load(config, data, &*runtime.random, found)?;
     let (seal, secret_box) = boxes(&secrets, &runtime.random)?;
 
     let hasher = Arc::new(Bcrypt::new(Arc::clone(&runtime.random)));
@@ -58,7 +69,7 @@ pub(crate) async fn site(
         runtime.clone(),
     ));
 
-    let key_path = serve.data.join("service-key.pem");
+    let key_path = data.join("service-key.pem");
     let key = Found::at(key_path.clone(), &runtime).await?;
     let token_options = RegistryTokenOptions::new(&options, config.registry.library.clone())
         .with_max_lifetime(config.token_max_lifetime);
@@ -81,7 +92,45 @@ pub(crate) async fn site(
         let mailer = SmtpMailer::new(server, runtime.clone()).map_err(unusable_mail)?;
         tools = tools.with_mailer(Arc::new(mailer));
     }
-    let accounts = Accounts::new(store, tools, runtime, options);
+    Ok(Composed {
+        accounts: Accounts::new(store, tools, runtime, options),
+        oauth,
+        credentials,
+        tokens,
+        key_path,
+        key,
+        found,
+    })
+}
+
+/// The registry that a configuration asks for, with its loops begun. `address` is the one that it
+/// listens on.
+pub(crate) async fn site(
+    config: &Config,
+    place: &Place,
+    stores: Stores,
+    address: SocketAddr,
+    spawner: &TokioSpawner,
+) -> Result<Site, Failure> {
+    let mut options = options(config, address);
+    if place.config.is_none() {
+        options.superusers.extend(superusers::read(&place.data)?);
+    }
+    let store = Arc::clone(&stores.metadata) as _;
+    let runtime = tokio_runtime(spawner.clone());
+    let composed = compose(config, &place.data, store, options, runtime).await?;
+    if composed.found == secrets::Found::Nothing {
+        tracing::warn!("{}", user::how_to_begin(place, config));
+    }
+    let Composed {
+        accounts,
+        oauth,
+        credentials,
+        tokens,
+        key_path,
+        key,
+        ..
+    } = composed;
     let own_key = OwnKey {
         path: key_path,
         accounts: accounts.clone(),
@@ -92,9 +141,9 @@ pub(crate) async fn site(
     let changes = Arc::new(Changes::default());
     accounts.follow_changes(&changes).await?;
 
-    let checks = health::checks(&accounts, &tokens, &stores.locations, serve.data.clone());
+    let checks = health::checks(&accounts, &tokens, &stores.locations, place.data.clone());
     let authorizer = Arc::new(AccountAuthorizer::new(accounts.clone(), Arc::clone(&changes)));
-    let registry = compose::registry(config, stores, authorizer, config.registry.action_log, spawner);
+    let registry = crate::compose::registry(config, stores, authorizer, config.registry.action_log, spawner);
     workers::keep_swept(&registry, spawner);
     workers::keep_following(&accounts, &changes, spawner);
     workers::keep_key(own_key, spawner);
