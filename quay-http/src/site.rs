@@ -11,12 +11,13 @@ use tower_service::Service;
 
 use crate::api::{ApiService, WebService};
 use crate::body::ResponseBody;
+use crate::federation::FederationService;
 use crate::keys::KeyService;
 use crate::service::RegistryService;
 use crate::token::TokenService;
 
 /// Sends each request to the service that its path belongs to: the registry protocol below `/v2` with its
-/// tokens at `/v2/auth`, the REST API below `/api`, the key server below `/keys`, and all else to the pages
+/// tokens at `/v2/auth`, the REST API below `/api`, the key server below `/keys`, robots' exchange of tokens, and all else to the pages
 /// around them, which also say what there is not.
 ///
 /// Cheap to clone. Answers every request with a response; it has no errors of its own. Needs a tokio
@@ -27,6 +28,7 @@ pub struct Site {
     tokens: TokenService,
     api: ApiService,
     keys: KeyService,
+    federation: FederationService,
     web: WebService,
 }
 
@@ -37,6 +39,7 @@ enum Part {
     Tokens,
     Api,
     Keys,
+    Federation,
     Web,
 }
 
@@ -48,6 +51,7 @@ impl Part {
             _ if path.starts_with("/v2/") => Self::Registry,
             _ if ApiService::serves(path) => Self::Api,
             _ if path.starts_with("/keys/") => Self::Keys,
+            _ if FederationService::serves(path) => Self::Federation,
             _ => Self::Web,
         }
     }
@@ -61,6 +65,7 @@ impl Site {
         tokens: TokenService,
         api: ApiService,
         keys: KeyService,
+        federation: FederationService,
         web: WebService,
     ) -> Self {
         Self {
@@ -68,6 +73,7 @@ impl Site {
             tokens,
             api,
             keys,
+            federation,
             web,
         }
     }
@@ -92,6 +98,7 @@ where
             Part::Tokens => self.tokens.call(request),
             Part::Api => self.api.call(request),
             Part::Keys => self.keys.call(request),
+            Part::Federation => self.federation.call(request),
             Part::Web => self.web.call(request),
         }
     }
@@ -110,6 +117,8 @@ mod tests {
             ("/v2/auth/app/manifests/latest", Part::Registry),
             ("/keys/services/quay/keys", Part::Keys),
             ("/keys", Part::Web),
+            ("/oauth2/federation/robot/token", Part::Federation),
+            ("/oauth/authorize", Part::Web),
             ("/v2/org/app/manifests/latest", Part::Registry),
             ("/v2x", Part::Web),
             ("/api/v1/user/", Part::Api),

@@ -83,12 +83,11 @@ impl SmtpMailer {
             .sender
             .parse()
             .map_err(|error| InvalidMailServer::Sender(Box::new(error)))?;
-        let tls = match server.tls {
-            MailTls::Plain => Tls::None,
-            _ => {
-                let parameters = parameters(&server.host, authorities);
-                Tls::Required(parameters.map_err(|error| InvalidMailServer::Tls(Box::new(error)))?)
-            }
+        let tls = if server.tls == MailTls::Plain {
+            Tls::None
+        } else {
+            let parameters = parameters(&server.host, authorities);
+            Tls::Required(parameters.map_err(|error| InvalidMailServer::Tls(Box::new(error)))?)
         };
         let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(server.host.as_str())
             .port(server.port)

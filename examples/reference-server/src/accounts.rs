@@ -5,25 +5,27 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use quay_auth::{
-    AccountCredentials, Bcrypt, ClientSeal, DatabaseLogin, DatabaseSecrets, InvalidSecretKey, OAuthBearer,
-    PasswordChecks, RegistryTokenOptions, RegistryTokens, RsaKeys, SecretKey,
+    AccountCredentials, Bcrypt, ClientSeal, DatabaseLogin, DatabaseSecrets, FederatedRobots,
+    InvalidSecretKey, OAuthBearer, PasswordChecks, RegistryTokenOptions, RegistryTokens, RsaKeys, SecretKey,
 };
 use quay_core::accounts::{
-    AccountAuthorizer, AccountOptions, AccountStore, Accounts, Changes, LoginEngine, Seal, SecretBox, Tools,
+    AccountAuthorizer, AccountOptions, AccountStore, Accounts, Changes, LoginEngine, RobotTokens, Seal,
+    SecretBox, Tools,
 };
 use quay_core::auth::Authenticator;
 use quay_core::config::Config;
+use quay_core::http::HttpClient;
 use quay_core::runtime::Runtime;
 use quay_http::{
-    ApiService, ApiSettings, InvalidMailServer, KeyService, RegistryService, Settings, Site, SmtpMailer,
-    TokenService, TokioSpawner, WebService, tokio_runtime,
+    ApiService, ApiSettings, FederationService, InvalidMailServer, KeyService, RegistryService,
+    ReqwestClient, Settings, Site, SmtpMailer, TokenService, TokioSpawner, WebService, tokio_runtime,
 };
 use semver::VersionReq;
 
 use crate::compose::Stores;
 use crate::instance_key::{Found, OwnKey};
 use crate::secrets::{self, Secrets};
-use crate::{Failure, Place, Unusable, health, superusers, user, workers};
+use crate::{Failure, Serve, Unusable, health, superusers, user, workers};
 
 /// Accounts as a configuration asks for them, and what they are proven and acted for with.
 #[derive(Debug)]
@@ -38,11 +40,12 @@ pub(crate) struct Composed {
 }
 
 /// Accounts in `store`, with the secrets of the configuration or of the data directory. The key that
-/// tokens are signed with is not kept yet.
+/// tokens are signed with is not kept yet. Other hosts are called by `client`.
 pub(crate) async fn compose(
     config: &Config,
     data: &Path,
     store: Arc<dyn AccountStore>,
+    client: &Arc<dyn HttpClient>,
     options: AccountOptions,
     runtime: Runtime,
 ) -> Result<Composed, Failure> {
@@ -52,23 +55,13 @@ pub(crate) async fn compose(
         secrets::Found::Nothing
     };
     let secrets = secrets::load(config, data, &*runtime.random, found)?;
-    let (seal, secret_box) = boxes(&secrets, &runtime.random)?;
+    let (seal, secret_box) = (seal(&secrets, &runtime)?, secret_box(&secrets, &runtime)?);
 
     let hasher = Arc::new(Bcrypt::new(Arc::clone(&runtime.random)));
     let checks = Arc::new(PasswordChecks::new(Arc::clone(&hasher) as _, runtime.clone()));
     let login = DatabaseLogin::new(Arc::clone(&store), Arc::clone(&checks), runtime.clone());
     let login: Arc<dyn LoginEngine> = Arc::new(login);
     let oauth = OAuthBearer::new(Arc::clone(&store), checks, &options, runtime.clone());
-    let credentials: Arc<dyn Authenticator> = Arc::new(AccountCredentials::new(
-        Arc::clone(&store),
-        Arc::clone(&login),
-        Arc::clone(&secret_box),
-        Arc::clone(&seal),
-        oauth.clone(),
-        Arc::new(options.clone()),
-        runtime.clone(),
-    ));
-
     let key_path = data.join("service-key.pem");
     let key = Found::at(key_path.clone(), &runtime).await?;
     let token_options = RegistryTokenOptions::new(&options, config.registry.library.clone())
@@ -80,6 +73,22 @@ pub(crate) async fn compose(
         runtime.clone(),
     ));
 
+    let robots: Arc<dyn RobotTokens> = Arc::new(FederatedRobots::new(
+        Arc::clone(client),
+        Arc::clone(&tokens),
+        runtime.clone(),
+    ));
+    let credentials = AccountCredentials::new(
+        Arc::clone(&store),
+        Arc::clone(&login),
+        Arc::clone(&secret_box),
+        Arc::clone(&seal),
+        oauth.clone(),
+        Arc::new(options.clone()),
+        runtime.clone(),
+    );
+    let credentials: Arc<dyn Authenticator> = Arc::new(credentials.with_federation(Arc::clone(&robots)));
+
     let mut tools = Tools::new(
         hasher,
         secret_box,
@@ -89,11 +98,11 @@ pub(crate) async fn compose(
         Arc::clone(&tokens) as _,
     );
     if let Some(server) = &config.mail {
-        let mailer = SmtpMailer::new(server, runtime.clone()).map_err(unusable_mail)?;
+        let mailer = SmtpMailer::new(server, runtime.clone()).map_err(|error| unusable_mail(&error))?;
         tools = tools.with_mailer(Arc::new(mailer));
     }
     Ok(Composed {
-        accounts: Accounts::new(store, tools, runtime, options),
+        accounts: Accounts::new(store, tools.with_robot_tokens(robots), runtime, options),
         oauth,
         credentials,
         tokens,
@@ -103,24 +112,40 @@ pub(crate) async fn compose(
     })
 }
 
+/// Calls other hosts, private ones only where that is allowed.
+pub(crate) fn client(private: &[String]) -> Result<Arc<dyn HttpClient>, Failure> {
+    Ok(Arc::new(
+        ReqwestClient::new::<&[u8]>([])?.with_private_targets_allowed(private)?,
+    ))
+}
+
 /// The registry that a configuration asks for, with its loops begun. `address` is the one that it
 /// listens on.
 pub(crate) async fn site(
     config: &Config,
-    place: &Place,
+    serve: &Serve,
     stores: Stores,
     address: SocketAddr,
     spawner: &TokioSpawner,
 ) -> Result<Site, Failure> {
+    let data = &serve.place.data;
     let mut options = options(config, address);
-    if place.config.is_none() {
-        options.superusers.extend(superusers::read(&place.data)?);
+    if serve.place.config.is_none() {
+        options.superusers.extend(superusers::read(data)?);
     }
     let store = Arc::clone(&stores.metadata) as _;
-    let runtime = tokio_runtime(spawner.clone());
-    let composed = compose(config, &place.data, store, options, runtime).await?;
+    let client = client(&serve.allow_private)?;
+    let composed = compose(
+        config,
+        data,
+        store,
+        &client,
+        options,
+        tokio_runtime(spawner.clone()),
+    )
+    .await?;
     if composed.found == secrets::Found::Nothing {
-        tracing::warn!("{}", user::how_to_begin(place, config));
+        tracing::warn!("{}", user::how_to_begin(&serve.place, config));
     }
     let Composed {
         accounts,
@@ -141,7 +166,7 @@ pub(crate) async fn site(
     let changes = Arc::new(Changes::default());
     accounts.follow_changes(&changes).await?;
 
-    let checks = health::checks(&accounts, &tokens, &stores.locations, place.data.clone());
+    let checks = health::checks(&accounts, &tokens, &stores.locations, data);
     let authorizer = Arc::new(AccountAuthorizer::new(accounts.clone(), Arc::clone(&changes)));
     let registry = crate::compose::registry(config, stores, authorizer, config.registry.action_log, spawner);
     workers::keep_swept(&registry, spawner);
@@ -164,7 +189,8 @@ pub(crate) async fn site(
         RegistryService::new(registry.clone(), settings.with_authenticators(vec![tokens])),
         TokenService::new(accounts.clone(), registry, token_settings),
         api,
-        KeyService::new(accounts),
+        KeyService::new(accounts.clone()),
+        FederationService::new(accounts),
         web,
     ))
 }
@@ -188,12 +214,12 @@ fn options(config: &Config, address: SocketAddr) -> AccountOptions {
     options.at(config.preferred_url_scheme.as_str(), &hostname)
 }
 
-fn unusable_mail(error: InvalidMailServer) -> Unusable {
+fn unusable_mail(error: &InvalidMailServer) -> Unusable {
     let key = match error {
         InvalidMailServer::Sender(_) => "MAIL_DEFAULT_SENDER",
         _ => "MAIL_SERVER",
     };
-    Unusable(format!("{key}: {}", crate::in_full(&error)))
+    Unusable(format!("{key}: {}", crate::in_full(error)))
 }
 
 fn refused_docker_versions(options: &AccountOptions) -> Result<Option<VersionReq>, Unusable> {
@@ -203,16 +229,21 @@ fn refused_docker_versions(options: &AccountOptions) -> Result<Option<VersionReq
         .map_err(|error| Unusable(format!("BLACKLIST_V2_SPEC: {error}")))
 }
 
-/// What seals for clients and what encrypts for the database.
-fn boxes(
-    secrets: &Secrets,
-    random: &Arc<dyn quay_core::runtime::Random>,
-) -> Result<(Arc<dyn Seal>, Arc<dyn SecretBox>), Unusable> {
-    let unusable = |key: &'static str| move |error: InvalidSecretKey| Unusable(format!("{key}: {error}"));
-    let seal = ClientSeal::new(&secrets.secret_key, Arc::clone(random)).map_err(unusable("SECRET_KEY"))?;
-    let key = SecretKey::parse(&secrets.database_secret_key).map_err(unusable("DATABASE_SECRET_KEY"))?;
-    let secret_box = DatabaseSecrets::new(&key, Arc::clone(random));
-    Ok((Arc::new(seal), Arc::new(secret_box)))
+fn unusable_secret(key: &'static str) -> impl FnOnce(InvalidSecretKey) -> Unusable {
+    move |error| Unusable(format!("{key}: {error}"))
+}
+
+/// What seals for clients.
+fn seal(secrets: &Secrets, runtime: &Runtime) -> Result<Arc<dyn Seal>, Unusable> {
+    let seal = ClientSeal::new(&secrets.secret_key, Arc::clone(&runtime.random));
+    Ok(Arc::new(seal.map_err(unusable_secret("SECRET_KEY"))?))
+}
+
+/// What encrypts for the database.
+fn secret_box(secrets: &Secrets, runtime: &Runtime) -> Result<Arc<dyn SecretBox>, Unusable> {
+    let key = SecretKey::parse(&secrets.database_secret_key);
+    let key = key.map_err(unusable_secret("DATABASE_SECRET_KEY"))?;
+    Ok(Arc::new(DatabaseSecrets::new(&key, Arc::clone(&runtime.random))))
 }
 
 #[cfg(test)]

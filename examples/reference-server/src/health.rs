@@ -1,6 +1,6 @@
 //! What `/health` looks at.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -19,11 +19,11 @@ pub(crate) fn checks(
     accounts: &Accounts,
     tokens: &Arc<RegistryTokens>,
     locations: &[Location],
-    data: PathBuf,
+    data: &Path,
 ) -> Vec<Arc<dyn HealthCheck>> {
     let disk = |level, at_least| Disk {
         accounts: accounts.clone(),
-        path: data.clone(),
+        path: data.to_owned(),
         level,
         at_least,
     };

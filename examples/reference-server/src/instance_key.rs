@@ -100,3 +100,127 @@ impl OwnKey {
         .map_err(|_| "the host is shutting down")?
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use quay_auth::{
+        Bcrypt, ClientSeal, DatabaseLogin, DatabaseSecrets, PasswordChecks, RegistryTokenOptions, RsaKeys,
+        SecretKey,
+    };
+    use quay_core::accounts::{AccountOptions, AccountStore, KeyStatus, Tools};
+    use quay_core::config::Config;
+    use quay_core::runtime::Clock as _;
+    use quay_core::testing::ManualClock;
+    use quay_http::{TokioSpawner, tokio_runtime};
+    use quay_storage::SqlMetadata;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    struct Instance {
+        own: OwnKey,
+        clock: Arc<ManualClock>,
+        _directory: TempDir,
+    }
+
+    impl Instance {
+        async fn start() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let spawner = TokioSpawner::current();
+            let clock = Arc::new(ManualClock::default());
+            let mut runtime = tokio_runtime(spawner.clone());
+            runtime.clock = Arc::clone(&clock) as _;
+            let database = directory.path().join("quay.db");
+            let store = SqlMetadata::open_sqlite(&database, &*spawner.uncounted()).await;
+            let store: Arc<dyn AccountStore> = Arc::new(store.unwrap());
+            let path = directory.path().join("service-key.pem");
+            let found = Found::at(path.clone(), &runtime).await.unwrap();
+            let options = AccountOptions::new("https", "quay.example");
+            let tokens = Arc::new(RegistryTokens::new(
+                found.key().clone(),
+                RegistryTokenOptions::new(&options, None),
+                Arc::clone(&store),
+                runtime.clone(),
+            ));
+            let random = || Arc::clone(&runtime.random);
+            let hasher = Arc::new(Bcrypt::new(random()));
+            let checks = PasswordChecks::new(Arc::clone(&hasher) as _, runtime.clone());
+            let tools = Tools::new(
+                hasher,
+                Arc::new(DatabaseSecrets::new(&SecretKey::parse("a").unwrap(), random())),
+                Arc::new(ClientSeal::new("b", random()).unwrap()),
+                Arc::new(DatabaseLogin::new(
+                    Arc::clone(&store),
+                    Arc::new(checks),
+                    runtime.clone(),
+                )),
+                Arc::new(RsaKeys),
+                Arc::clone(&tokens) as _,
+            );
+            let own = OwnKey {
+                path,
+                accounts: Accounts::new(store, tools, runtime, options),
+                tokens,
+                lifetime: Config::default().instance_key,
+            };
+            own.begin(&found).await.unwrap();
+            Self {
+                own,
+                clock,
+                _directory: directory,
+            }
+        }
+
+        fn kid(&self) -> String {
+            let pem = read(&self.own.path).unwrap().unwrap();
+            let kept = InstanceKey::from_pem(&pem).unwrap().kid().to_owned();
+            assert_eq!(self.own.tokens.signing_key().kid(), kept);
+            kept
+        }
+
+        async fn status(&self, kid: &str) -> Option<KeyStatus> {
+            let row = self.own.accounts.store().reader().service_key(kid).await.unwrap();
+            row.map(|row| row.status(self.clock.now()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_is_prolonged_until_it_is_old() {
+        let instance = Instance::start().await;
+        let first = instance.kid();
+        let mut age = Duration::ZERO;
+        while age + instance.own.lifetime.refresh < LONGEST_USE {
+            instance.clock.advance(instance.own.lifetime.refresh);
+            age += instance.own.lifetime.refresh;
+            assert_eq!(instance.status(&first).await, Some(KeyStatus::Usable));
+            instance.own.see_to().await.unwrap();
+        }
+        assert_eq!(instance.kid(), first);
+        instance.clock.advance(instance.own.lifetime.refresh);
+        instance.own.see_to().await.unwrap();
+        let second = instance.kid();
+        assert_ne!(second, first);
+
+        // Tokens of an hour that the first has signed still count.
+        instance.clock.advance(Duration::from_hours(1));
+        assert_eq!(instance.status(&first).await, Some(KeyStatus::Usable));
+        instance.own.see_to().await.unwrap();
+        instance.clock.advance(Duration::from_hours(1));
+        assert_eq!(instance.status(&first).await, Some(KeyStatus::Expired));
+        assert_eq!(instance.status(&second).await, Some(KeyStatus::Usable));
+        assert_eq!(instance.kid(), second);
+    }
+
+    #[tokio::test]
+    async fn a_key_that_was_deleted_is_replaced() {
+        let instance = Instance::start().await;
+        let first = instance.kid();
+        let mut unit = instance.own.accounts.store().begin_accounts().await.unwrap();
+        assert!(unit.accounts().delete_service_key(&first).await.unwrap());
+        unit.commit().await.unwrap();
+        instance.own.see_to().await.unwrap();
+        assert_ne!(instance.kid(), first);
+        assert_eq!(instance.status(&first).await, None);
+        assert_eq!(instance.status(&instance.kid()).await, Some(KeyStatus::Usable));
+    }
+}

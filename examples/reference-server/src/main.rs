@@ -85,6 +85,10 @@ struct Serve {
     /// and there is nothing else.
     #[arg(long)]
     open: bool,
+    /// A host in a private network that the server may call, such as an identity provider; repeat for
+    /// more. Others are refused.
+    #[arg(long, value_name = "HOST")]
+    allow_private: Vec<String>,
 }
 
 fn main() -> ExitCode {
@@ -189,7 +193,7 @@ async fn run(serve: &Serve) -> Result<(), Failure> {
             .serve(listener, RegistryService::new(registry, settings), shutdown)
             .await?;
     } else {
-        let site = accounts::site(&config, &serve.place, stores, address, &spawner).await?;
+        let site = accounts::site(&config, serve, stores, address, &spawner).await?;
         announce(address)?;
         Server::new().serve(listener, site, shutdown).await?;
     }

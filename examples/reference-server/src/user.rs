@@ -86,7 +86,8 @@ async fn create(create: &Create) -> Result<(), Failure> {
     let store = opened.map_err(|error| in_use(error, &config))?;
     let runtime = tokio_runtime(spawner);
     let options = config.accounts.clone();
-    let composed = accounts::compose(&config, &create.place.data, store, options, runtime).await?;
+    let client = accounts::client(&[])?;
+    let composed = accounts::compose(&config, &create.place.data, store, &client, options, runtime).await?;
     let system = Caller::new(Principal::System);
     composed
         .accounts

@@ -191,6 +191,11 @@ fn what_one_process_changes_the_other_feels() {
     let path = "/repository/acme/app/permissions/user/bob";
     cluster.call("PUT", path, &json!({ "role": "read" }));
     let token = cluster.issued(("bob", &password));
+    let password = "another-password";
+    cluster.felt("a new password", &token, || {
+        cluster.call("PUT", "/superuser/users/bob", &json!({ "password": password }));
+    });
+    let token = cluster.issued(("bob", password));
     cluster.felt("the user's being switched off", &token, || {
         cluster.call("PUT", "/superuser/users/bob", &json!({ "enabled": false }));
     });
@@ -202,8 +207,50 @@ fn what_one_process_changes_the_other_feels() {
         let path = format!("/user/apptoken/{}", app["token"]["uuid"].as_str().unwrap());
         cluster.call("DELETE", &path, &Value::Null);
     });
+    let created = cluster.call(
+        "POST",
+        "/superuser/users/",
+        &json!({ "username": "carol", "email": "c@example.com" }),
+    );
+    let password = created["password"].as_str().unwrap().to_owned();
+    let path = "/repository/acme/app/permissions/user/carol";
+    cluster.call("PUT", path, &json!({ "role": "admin" }));
+    let token = cluster.issued(("carol", &password));
+    cluster.felt("the account's conversion", &token, || {
+        cluster.call("POST", "/superuser/takeownership/carol", &Value::Null);
+    });
     // Nobody else felt any of it.
     assert_eq!(cluster.pulls(&admin), [200, 200]);
+}
+
+#[test]
+fn a_pull_with_a_token_reads_once() {
+    const PULLS: usize = 50;
+    let cluster = Cluster::new();
+    let token = cluster.issued(("admin", PASSWORD));
+    let pull = |times: usize| {
+        for _ in 0..times {
+            let status = with_token(&cluster.one, &token, "GET", "/v2/acme/app/manifests/v1");
+            assert_eq!(status, 200);
+        }
+    };
+    // The token's key is looked up once.
+    pull(1);
+    let before = cluster.database.statements().len();
+    pull(PULLS);
+    let statements = cluster.database.statements().split_off(before);
+    // Besides, both processes ask once a second what has changed.
+    let reads: Vec<_> = statements
+        .iter()
+        .filter(|statement| statement.starts_with("SELECT") && !statement.contains("FROM qr_change"))
+        .collect();
+    assert_eq!(reads.len(), PULLS, "{reads:#?}");
+    assert!(reads.iter().all(|read| read.contains("m.payload")), "{reads:#?}");
+    let logged = statements
+        .iter()
+        .filter(|statement| statement.starts_with("INSERT INTO qr_log"))
+        .count();
+    assert!((1..=PULLS).contains(&logged), "{logged}");
 }
 
 #[test]

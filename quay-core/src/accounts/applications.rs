@@ -8,7 +8,7 @@ use super::facade::{Accounts, Need, Subject, change, invalid, not_found, object,
 use super::log::LogKind;
 use super::record::{Account, Application, OAuthToken};
 use super::role::{Scope, ScopeSet};
-use super::store::{AccountKey, OAuthTokenFilter, OAuthTokenKey};
+use super::store::{AccountKey, AccountWrites, OAuthTokenFilter, OAuthTokenKey};
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::metadata::PageRequest;
@@ -263,26 +263,34 @@ impl Accounts {
                 metadata,
             )
             .await?;
-        let now = self.now();
         change!(self, |unit| async {
-            // What was issued by way of the application must end with it.
-            let mut after = None;
-            loop {
-                let page = PageRequest::new(after, 500);
-                let filter = OAuthTokenFilter::Application(application.id);
-                let tokens = unit.oauth_tokens(filter, &page).await?;
-                for (token, _) in &tokens {
-                    unit.change(&Subject::Credential(&token.uuid).key(), now).await?;
-                }
-                match tokens.last() {
-                    Some((last, _)) => after = Some(last.id),
-                    None => break,
-                }
-            }
+            self.void_tokens_of(unit, application.id).await?;
             unit.delete_application(application.id).await?;
             unit.log(&entry).await?;
             Ok(())
         })
+    }
+
+    /// Lets everything feel it that was issued by way of an application's tokens, which are about to go.
+    pub(super) async fn void_tokens_of(
+        &self,
+        unit: &mut dyn AccountWrites,
+        application: i64,
+    ) -> Result<(), Error> {
+        let mut after = None;
+        loop {
+            let page = PageRequest::new(after, 500);
+            let filter = OAuthTokenFilter::Application(application);
+            let tokens = unit.oauth_tokens(filter, &page).await?;
+            let Some((last, _)) = tokens.last() else {
+                return Ok(());
+            };
+            after = Some(last.id);
+            for (token, _) in &tokens {
+                let subject = Subject::Credential(&token.uuid).key();
+                unit.change(&subject, self.now()).await?;
+            }
+        }
     }
 
     /// Gives an application another secret.
@@ -489,11 +497,11 @@ impl Accounts {
     }
 
     async fn revoke(&self, token: &OAuthToken, entry: &super::log::LogEntry) -> Result<(), Error> {
-        let now = self.now();
         change!(self, |unit| async {
             unit.delete_oauth_token(token.id).await?;
             unit.log(entry).await?;
-            unit.change(&Subject::Credential(&token.uuid).key(), now).await?;
+            unit.change(&Subject::Credential(&token.uuid).key(), self.now())
+                .await?;
             Ok(())
         })
     }

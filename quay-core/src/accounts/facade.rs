@@ -296,7 +296,8 @@ impl Accounts {
         };
         let account = self.reader().account(AccountKey::Name(name)).await?;
         match account {
-            Some(account) if account.enabled => Ok(Actor {
+            // An account that has become an organization acts no more.
+            Some(account) if account.enabled && !account.is_organization() => Ok(Actor {
                 account,
                 reach: reach_of(&caller.access),
             }),

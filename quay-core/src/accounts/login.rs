@@ -119,6 +119,7 @@ impl Accounts {
             .await?;
         let uuid = self.uuid();
         change!(self, |unit| async {
+            unit.lock_account(actor.account.id).await?;
             if let Some(mut account) = unit.account(AccountKey::Id(actor.account.id)).await? {
                 account.uuid.clone_from(&uuid);
                 save(unit, &account).await?;

@@ -232,8 +232,11 @@ impl Accounts {
         let now = self.now();
         change!(self, |unit| async {
             unit.log(&entry).await?;
+            for application in unit.applications(organization.id).await? {
+                self.void_tokens_of(unit, application.id).await?;
+            }
             unit.delete_account(organization, now).await?;
-            forget(unit, organization, now).await
+            forget(unit, organization, self.now()).await
         })
     }
 
@@ -313,7 +316,6 @@ impl Accounts {
         if teams.is_empty() && self.repositories_of(&account, name).await?.is_empty() {
             return Err(not_found());
         }
-        let now = self.now();
         let mut entries = Vec::new();
         for team in &teams {
             let metadata = json!({ "member": member, "team": team.name });
@@ -334,7 +336,8 @@ impl Accounts {
             for entry in &entries {
                 unit.log(entry).await?;
             }
-            unit.change(&Subject::Account(&account.name).key(), now).await?;
+            unit.change(&Subject::Account(&account.name).key(), self.now())
+                .await?;
             Ok(())
         })
     }

@@ -220,12 +220,19 @@ impl Accounts {
             .entry(caller, LogKind::ChangeRepoPermission, Some(namespace), metadata)
             .await?;
         entry.repository = Some(record.id);
-        let now = self.now();
         change!(self, |unit| async {
+            // Whoever has been deleted meanwhile cannot be given anything.
+            let there = match grantee {
+                Grantee::Account(id) => unit.account(AccountKey::Id(id)).await?.is_some(),
+                Grantee::Team(id) => unit.team(TeamKey::Id(id)).await?.is_some(),
+            };
+            if !there {
+                return Err(not_found());
+            }
             unit.set_grant(record.id, grantee, role).await?;
             unit.log(&entry).await?;
             // A lesser role must be felt as well.
-            unit.change(&subject.key(), now).await?;
+            unit.change(&subject.key(), self.now()).await?;
             Ok(())
         })
     }
@@ -243,13 +250,12 @@ impl Accounts {
             .entry(caller, LogKind::DeleteRepoPermission, Some(namespace), metadata)
             .await?;
         entry.repository = Some(record.id);
-        let now = self.now();
         change!(self, |unit| async {
             if !unit.remove_grant(record.id, grantee).await? {
                 return Ok(false);
             }
             unit.log(&entry).await?;
-            unit.change(&subject.key(), now).await?;
+            unit.change(&subject.key(), self.now()).await?;
             Ok(true)
         })
     }

@@ -2,7 +2,7 @@
 //! still worth when it comes back (registry-protocol, sections 3 and 4).
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,7 +11,7 @@ use super::facade::{Accounts, CHANGE_MEMORY, Subject, reach_of};
 use super::ports::TokenRequest;
 use super::rights::Reach;
 use super::role::RepositoryRole;
-use super::store::AccountKey;
+use super::store::{AccountKey, AppTokenKey, OAuthTokenKey};
 use crate::auth::{Action, Authorizer, Decision, Identity, Resource};
 use crate::caller::{Access, Caller, CredentialKind, Principal, TokenGrants};
 use crate::error::{Error, ErrorKind, StoreError};
@@ -69,8 +69,9 @@ impl std::fmt::Debug for RegistryToken {
 /// How long a token for the registry protocol lives (registry-protocol, section 4).
 const TOKEN_LIFETIME: Duration = Duration::from_hours(1);
 
-/// Clocks of two processes may differ by this much, and a change be seen this much later.
-const SKEW: Duration = Duration::from_secs(5);
+/// Clocks of two processes may differ, and a unit of work may take its time: a token issued so much later
+/// than a change is judged anew all the same.
+const SKEW: Duration = Duration::from_secs(30);
 
 /// How long ago a change is looked for again: a transaction may commit later than others that began after
 /// it.
@@ -149,6 +150,8 @@ impl Accounts {
         audience: Option<&str>,
         scopes: &[AskedScope],
     ) -> Result<RegistryToken, Error> {
+        // What changes from here on the token must feel.
+        let issued = self.now();
         let mut grants = Vec::with_capacity(scopes.len());
         for scope in scopes {
             let granted = self.grant_scope(caller, &scope.name, scope.actions).await?;
@@ -161,7 +164,6 @@ impl Accounts {
         let mut identity =
             Identity::new(caller.principal.clone(), caller.credential).with_access(caller.access.clone());
         identity.credential_id.clone_from(&caller.credential_id);
-        let issued = self.now();
         let mut request = TokenRequest::new(&identity, issued, TOKEN_LIFETIME);
         request.account = account.as_ref();
         request.audience = audience;
@@ -315,47 +317,40 @@ impl Accounts {
         let mut reader = self.reader();
         let id = caller.credential_id.as_deref();
         let now = self.now();
-        let counts = match (grants.credential, id) {
+        // A token speaks of its holder by name, and names are given anew.
+        let account = match caller.account() {
+            Some(name) => reader.account(AccountKey::Name(name)).await?,
+            None => None,
+        };
+        let account = account.filter(|account| account.enabled && !account.is_organization());
+        let Some(account) = account else {
+            return Ok(match (grants.credential, id) {
+                (CredentialKind::AccessToken, Some(name)) => reader.access_token(name).await?.is_some(),
+                _ => caller.account().is_none(),
+            });
+        };
+        Ok(match (grants.credential, id) {
             (CredentialKind::OAuthToken, Some(uuid)) => {
-                let found = reader
-                    .oauth_token(super::store::OAuthTokenKey::Uuid(uuid))
-                    .await?;
-                found.is_some_and(|(token, _)| token.expires > now)
+                let found = reader.oauth_token(OAuthTokenKey::Uuid(uuid)).await?;
+                found.is_some_and(|(token, _)| token.account == account.id && token.expires > now)
             }
             (CredentialKind::AppSpecificToken, Some(uuid)) => {
-                let found = reader.app_token(super::store::AppTokenKey::Uuid(uuid)).await?;
-                found.is_some_and(|token| token.expires.is_none_or(|expires| expires > now))
+                let found = reader.app_token(AppTokenKey::Uuid(uuid)).await?;
+                found.is_some_and(|token| {
+                    token.account == account.id && token.expires.is_none_or(|expires| expires > now)
+                })
             }
-            (CredentialKind::AccessToken, Some(name)) => reader.access_token(name).await?.is_some(),
+            // A new secret of a robot's and a new password come with a new uuid.
             (CredentialKind::RobotToken, _) => {
-                match caller.account() {
-                    None => false,
-                    Some(name) => match reader.account(AccountKey::Name(name)).await? {
-                        None => false,
-                        // A new secret comes with a new uuid: what was issued for the one before is void.
-                        Some(robot) if id != Some(&robot.uuid) => false,
-                        Some(robot) => {
-                            let owner = match robot.owner {
-                                Some(owner) => reader.account(AccountKey::Id(owner)).await?,
-                                None => None,
-                            };
-                            robot.enabled && owner.is_some_and(|owner| owner.enabled)
-                        }
-                    },
-                }
+                let owner = match account.owner {
+                    Some(owner) => reader.account(AccountKey::Id(owner)).await?,
+                    None => None,
+                };
+                id == Some(&account.uuid) && owner.is_some_and(|owner| owner.enabled)
             }
-            _ => true,
-        };
-        if !counts {
-            return Ok(false);
-        }
-        match caller.account() {
-            None => Ok(true),
-            Some(name) => Ok(reader
-                .account(AccountKey::Name(name))
-                .await?
-                .is_some_and(|account| account.enabled)),
-        }
+            (CredentialKind::Password, _) => id == Some(&account.uuid),
+            _ => false,
+        })
     }
 }
 
@@ -367,13 +362,27 @@ impl Accounts {
 pub struct AccountAuthorizer {
     accounts: Accounts,
     changes: Arc<Changes>,
+    verdicts: Mutex<HashMap<Judged, (Option<RepositoryRole>, Timestamp)>>,
 }
+
+/// What a verdict is about: holder, credential, time of issue, repository.
+type Judged = (Principal, Option<Arc<str>>, Timestamp, RepositoryName);
+
+/// How long a verdict on a token stands that a change concerns, so that not each request costs statements.
+/// With the time until a change is heard of it must stay below five seconds.
+const VERDICT: Duration = Duration::from_secs(2);
+/// Verdicts that are kept.
+const VERDICTS: usize = 10_000;
 
 impl AccountAuthorizer {
     /// An authorizer that knows of `changes`.
     #[must_use]
-    pub const fn new(accounts: Accounts, changes: Arc<Changes>) -> Self {
-        Self { accounts, changes }
+    pub fn new(accounts: Accounts, changes: Arc<Changes>) -> Self {
+        Self {
+            accounts,
+            changes,
+            verdicts: Mutex::default(),
+        }
     }
 
     async fn role(
@@ -389,6 +398,39 @@ impl AccountAuthorizer {
         if granted.is_none() || !self.changes.concern(caller, grants.issued, Some(name)) {
             return Ok(granted);
         }
+        let judged = (
+            caller.principal.clone(),
+            caller.credential_id.clone(),
+            grants.issued,
+            name.clone(),
+        );
+        let now = self.accounts.now();
+        {
+            let verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((role, at)) = verdicts.get(&judged)
+                && now < at.plus(VERDICT)
+                && *at <= now
+            {
+                return Ok((*role).min(granted));
+            }
+        }
+        let role = self.judge(caller, grants, name, record).await?;
+        let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
+        if verdicts.len() >= VERDICTS {
+            verdicts.clear();
+        }
+        verdicts.insert(judged, (role, now));
+        Ok(role.min(granted))
+    }
+
+    /// What a token's holder may do now in a repository.
+    async fn judge(
+        &self,
+        caller: &Caller,
+        grants: &TokenGrants,
+        name: &RepositoryName,
+        record: Option<&RepositoryRecord>,
+    ) -> Result<Option<RepositoryRole>, Error> {
         if let Some(namespace) = self
             .accounts
             .reader()
@@ -405,11 +447,7 @@ impl AccountAuthorizer {
             // It was granted since the repository was public; whether it is, the record says.
             return Ok(None);
         }
-        let now = self
-            .accounts
-            .role_by(caller, &grants.behind, name, record)
-            .await?;
-        Ok(now.min(granted))
+        self.accounts.role_by(caller, &grants.behind, name, record).await
     }
 }
 

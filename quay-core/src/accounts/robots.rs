@@ -75,7 +75,7 @@ impl Accounts {
         let name = robot_name(&owner.name, short);
         let found = self.reader().account(AccountKey::Name(&name)).await?;
         found
-            .filter(Account::is_robot)
+            .filter(|robot| robot.is_robot() && robot.owner == Some(owner.id))
             .ok_or_else(|| rejected(format!("Could not find robot with username: {name}")))
     }
 
@@ -192,6 +192,14 @@ impl Accounts {
             )
             .await?;
         account.id = change!(self, |unit| async {
+            // A robot's name begins with its owner's, which must be the same until the robot is there.
+            unit.lock_account(owner.id).await?;
+            let still = unit.account(AccountKey::Id(owner.id)).await?;
+            if still.is_none_or(|still| still.name != owner.name) {
+                return Err(rejected(
+                    "The owner of the robot has just been renamed or deleted",
+                ));
+            }
             let id = unit
                 .insert_account(&account)
                 .await?
@@ -230,7 +238,8 @@ impl Accounts {
         change!(self, |unit| async {
             unit.delete_account(&robot, now).await?;
             unit.log(&entry).await?;
-            unit.change(&Subject::Account(&robot.name).key(), now).await?;
+            unit.change(&Subject::Account(&robot.name).key(), self.now())
+                .await?;
             Ok(())
         })
     }
@@ -258,7 +267,6 @@ impl Accounts {
                 json!({ "robot": short }),
             )
             .await?;
-        let now = self.now();
         let account = change!(self, |unit| async {
             unit.lock_account(robot.id).await?;
             let mut account = unit
@@ -269,7 +277,8 @@ impl Accounts {
             account.uuid.clone_from(&uuid);
             unit.save_account(&account).await?;
             unit.log(&entry).await?;
-            unit.change(&Subject::Account(&account.name).key(), now).await?;
+            unit.change(&Subject::Account(&account.name).key(), self.now())
+                .await?;
             Ok(account)
         })?;
         Ok(Robot {
@@ -354,6 +363,8 @@ impl Accounts {
                 .ok_or_else(|| rejected(format!("Could not find robot with username: {}", robot.name)))?;
             account.federation = list.as_ref().map(Value::to_string);
             unit.save_account(&account).await?;
+            let subject = Subject::Account(&account.name).key();
+            unit.change(&subject, self.now()).await?;
             unit.log(&entry).await?;
             Ok(())
         })?;

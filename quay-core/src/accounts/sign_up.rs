@@ -209,6 +209,7 @@ impl Accounts {
                 .await?
                 .filter(|found| found.purpose == ConfirmationPurpose::Confirm && found.expires > now)
                 .ok_or_else(|| invalid("Invalid or expired confirmation code"))?;
+            unit.lock_account(confirmation.account).await?;
             let mut account = unit
                 .account(AccountKey::Id(confirmation.account))
                 .await?
@@ -272,6 +273,7 @@ impl Accounts {
                 .await?
                 .filter(|found| found.purpose == ConfirmationPurpose::Recover && found.expires > now)
                 .ok_or_else(|| invalid("Invalid or expired recovery code"))?;
+            unit.lock_account(confirmation.account).await?;
             let mut account = unit
                 .account(AccountKey::Id(confirmation.account))
                 .await?

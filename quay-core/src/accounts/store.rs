@@ -155,6 +155,14 @@ pub trait TeamReader: Send {
         organization: Option<AccountId>,
     ) -> Result<Vec<Team>, StoreError>;
 
+    /// Whether an organization has a user who may act and administers it by one of its teams, `but` one not
+    /// counted. Cost: one statement.
+    async fn has_admin(
+        &mut self,
+        organization: AccountId,
+        but: Option<AccountId>,
+    ) -> Result<bool, StoreError>;
+
     /// The open invitations to a team, oldest first.
     async fn invites(&mut self, team: i64) -> Result<Vec<TeamInvite>, StoreError>;
 
@@ -486,6 +494,10 @@ pub trait CredentialWriter: Send {
 
     /// Notes that an OAuth token was used.
     async fn touch_oauth_token(&mut self, id: i64, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Removes everything by which somebody acts as a user: app-specific tokens, OAuth tokens and the codes
+    /// for them, and codes sent by mail.
+    async fn delete_credentials(&mut self, account: AccountId) -> Result<(), StoreError>;
 
     /// Stores an authorization code.
     async fn insert_code(&mut self, code: &AuthorizationCode) -> Result<(), StoreError>;

@@ -200,7 +200,6 @@ impl Accounts {
             }
         }
         let uuid = self.uuid();
-        let now = self.now();
         change!(self, |unit| async {
             unit.lock_account(user.id).await?;
             let mut account = unit
@@ -225,7 +224,7 @@ impl Accounts {
                 unit.log(entry).await?;
             }
             for subject in [Subject::Account(name), Subject::Namespace(name)] {
-                unit.change(&subject.key(), now).await?;
+                unit.change(&subject.key(), self.now()).await?;
             }
             Ok(account)
         })
@@ -289,14 +288,13 @@ impl Accounts {
                 json!({ "old_name": name, "new_name": new_name }),
             )
             .await?;
-        let now = self.now();
         change!(self, |unit| async {
             unit.lock_account(organization.id).await?;
             let mut account = unit
                 .account(AccountKey::Id(organization.id))
                 .await?
                 .ok_or_else(not_found)?;
-            rename(unit, &mut account, new_name, now)
+            rename(unit, &mut account, new_name, self.now())
                 .await
                 .map_err(as_invalid)?;
             unit.log(&entry).await?;
@@ -340,7 +338,6 @@ impl Accounts {
             )
             .await?;
         let uuid = self.uuid();
-        let now = self.now();
         change!(self, |unit| async {
             unit.lock_account(account.id).await?;
             let mut account = unit
@@ -353,7 +350,8 @@ impl Accounts {
                 self.join_owners(unit, &actor, &account).await?;
             }
             unit.log(&entry).await?;
-            unit.change(&Subject::Account(namespace).key(), now).await?;
+            unit.change(&Subject::Account(namespace).key(), self.now())
+                .await?;
             Ok(())
         })
     }

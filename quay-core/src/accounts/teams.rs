@@ -153,9 +153,15 @@ impl Accounts {
         if entries.is_empty() {
             return Ok(changed);
         }
-        let now = self.now();
         change!(self, |unit| async {
             unit.lock_account(organization.id).await?;
+            // What it was when it was looked at may be history.
+            let team = unit.team(TeamKey::Id(team.id)).await?.ok_or_else(not_found)?;
+            let changed = Team {
+                role,
+                description: description.map_or_else(|| team.description.clone(), ToOwned::to_owned),
+                ..team.clone()
+            };
             let lessened = role < TeamRole::Admin && team.role == TeamRole::Admin;
             let charge = self.charge(unit, actor, &team, lessened).await?;
             if lessened {
@@ -166,7 +172,7 @@ impl Accounts {
             for entry in &entries {
                 unit.log(entry).await?;
             }
-            unit.change(&Subject::Namespace(&organization.name).key(), now)
+            unit.change(&Subject::Namespace(&organization.name).key(), self.now())
                 .await?;
             Ok(())
         })?;
@@ -189,7 +195,6 @@ impl Accounts {
                 json!({ "team": name }),
             )
             .await?;
-        let now = self.now();
         change!(self, |unit| async {
             unit.lock_account(organization.id).await?;
             let team = unit.team(key).await?.ok_or_else(|| {
@@ -206,7 +211,7 @@ impl Accounts {
             unit.delete_team(team.id).await?;
             charge.must_stay(unit, &team).await?;
             unit.log(&entry).await?;
-            unit.change(&Subject::Namespace(&organization.name).key(), now)
+            unit.change(&Subject::Namespace(&organization.name).key(), self.now())
                 .await?;
             Ok(())
         })
@@ -324,6 +329,8 @@ impl Accounts {
             )
             .await?;
         change!(self, |unit| async {
+            unit.lock_account(organization.id).await?;
+            still_there(unit, &team, &account).await?;
             if unit.add_member(team.id, account.id).await? {
                 unit.log(&entry).await?;
             }
@@ -448,9 +455,9 @@ impl Accounts {
                 json!({ "user": member, "member": member, "team": name }),
             )
             .await?;
-        let now = self.now();
         change!(self, |unit| async {
             unit.lock_account(organization.id).await?;
+            let team = unit.team(TeamKey::Id(team.id)).await?.ok_or_else(not_found)?;
             let invites = unit.invites(team.id).await?;
             if let Some(invite) = invites.iter().find(|invite| invite.account == Some(account.id)) {
                 unit.delete_invite(invite.id).await?;
@@ -468,7 +475,7 @@ impl Accounts {
             }
             charge.must_stay(unit, &team).await?;
             unit.log(&removed).await?;
-            unit.change(&Subject::Account(member).key(), now).await?;
+            unit.change(&Subject::Account(member).key(), self.now()).await?;
             Ok(())
         })
     }
@@ -697,6 +704,17 @@ impl Charge {
             return Err(rejected("Nobody would be left to administer the organization"));
         }
         Ok(())
+    }
+}
+
+/// Insists that a team and somebody who is to join it have not been deleted meanwhile.
+async fn still_there(unit: &mut dyn AccountWrites, team: &Team, account: &Account) -> Result<(), Error> {
+    let team = unit.team(TeamKey::Id(team.id)).await?;
+    let account = unit.account(AccountKey::Id(account.id)).await?;
+    if team.is_some() && account.is_some() {
+        Ok(())
+    } else {
+        Err(not_found())
     }
 }
 

@@ -133,11 +133,10 @@ impl Accounts {
         let entry = self
             .entry(caller, LogKind::RevokeAppSpecificToken, None, metadata)
             .await?;
-        let now = self.now();
         change!(self, |unit| async {
             unit.delete_app_token(token.id).await?;
             unit.log(&entry).await?;
-            unit.change(&Subject::Credential(uuid).key(), now).await?;
+            unit.change(&Subject::Credential(uuid).key(), self.now()).await?;
             Ok(())
         })
     }

@@ -170,7 +170,6 @@ impl Accounts {
         if let Some(new) = renamed {
             self.check_new(new, None).await?;
         }
-        let now = self.now();
         let entries = self.change_entries(caller, &actor, &changes, renamed).await?;
         let uuid = self.uuid();
         let new_email_code = self.code(40);
@@ -189,6 +188,8 @@ impl Accounts {
                 account.password_hash = Some(hash.clone());
                 account.uuid.clone_from(&uuid);
                 account.invalid_logins = 0;
+                let subject = Subject::Account(&account.name).key();
+                unit.change(&subject, self.now()).await?;
             }
             if let Some(email) = changes.email.as_ref().filter(|_| unproven.is_none()) {
                 account.email = Some(email.clone());
@@ -198,7 +199,7 @@ impl Accounts {
                 unit.log(entry).await?;
             }
             if let Some(new) = renamed {
-                rename(unit, &mut account, new, now).await?;
+                rename(unit, &mut account, new, self.now()).await?;
             }
             save(unit, &account).await?;
             if let Some(email) = &unproven {
@@ -328,7 +329,7 @@ impl Accounts {
             }
             unit.log(&entry).await?;
             unit.delete_account(account, now).await?;
-            forget(unit, account, now).await
+            forget(unit, account, self.now()).await
         })
     }
 
@@ -367,7 +368,6 @@ impl Accounts {
             .entry(caller, LogKind::AccountConvert, None, json!({}))
             .await?;
         let uuid = self.uuid();
-        let now = self.now();
         change!(self, |unit| async {
             unit.lock_account(actor.account.id).await?;
             let mut account = unit
@@ -376,7 +376,8 @@ impl Accounts {
                 .ok_or_else(not_found)?;
             convert(unit, &mut account, admin.id, &uuid).await?;
             unit.log(&entry).await?;
-            unit.change(&Subject::Account(&account.name).key(), now).await?;
+            unit.change(&Subject::Account(&account.name).key(), self.now())
+                .await?;
             Ok(account)
         })
     }
@@ -519,6 +520,8 @@ pub(super) async fn convert(
     account.password_hash = None;
     uuid.clone_into(&mut account.uuid);
     save(unit, account).await?;
+    // Nobody acts as the user any more who the account was.
+    unit.delete_credentials(account.id).await?;
     let owners = owners(account.id);
     let team = match unit.insert_team(&owners).await? {
         Some(team) => team,
@@ -557,22 +560,7 @@ pub(super) async fn is_administered(
     organization: AccountId,
     but: Option<AccountId>,
 ) -> Result<bool, Error> {
-    for summary in unit.teams(organization, &PageRequest::new(None, 10_000)).await? {
-        if summary.team.role != TeamRole::Admin {
-            continue;
-        }
-        let page = PageRequest::new(None, 10_000);
-        let members = unit
-            .accounts(AccountFilter::InTeam(summary.team.id), &page)
-            .await?;
-        if members
-            .iter()
-            .any(|member| Some(member.id) != but && member.kind == AccountKind::User)
-        {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    Ok(unit.has_admin(organization, but).await?)
 }
 
 /// Lets tokens feel that an account is gone, or that what rested on it is.

@@ -44,6 +44,21 @@ impl Postgres {
         self.directory.path().join("data").display().to_string()
     }
 
+    fn log(&self) -> PathBuf {
+        self.directory.path().join("log")
+    }
+
+    /// The statements that it has run so far.
+    pub(crate) fn statements(&self) -> Vec<String> {
+        let log = std::fs::read_to_string(self.log()).unwrap();
+        // Each takes a line of its own: ours hold no line breaks.
+        let executed = log.lines().filter(|line| line.contains("execute "));
+        executed
+            .filter_map(|line| line.split_once(": ").and_then(|(_, rest)| rest.split_once(": ")))
+            .map(|(_, statement)| statement.to_owned())
+            .collect()
+    }
+
     /// The address of its database, as a configuration says it.
     pub(crate) fn uri(&self) -> String {
         format!("postgresql://quay@127.0.0.1:{}/postgres", self.port)
@@ -65,11 +80,15 @@ impl Postgres {
 
     pub(crate) fn start(&self) {
         let options = format!(
-            "-p {} -h 127.0.0.1 -k {} -c fsync=off",
+            "-p {} -h 127.0.0.1 -k {} -c fsync=off -c log_statement=all -c log_line_prefix=''",
             self.port,
             self.directory.path().display()
         );
-        self.run("pg_ctl", &["-D", &self.data(), "-w", "-o", &options, "start"]);
+        let log = self.log().display().to_string();
+        self.run(
+            "pg_ctl",
+            &["-D", &self.data(), "-w", "-l", &log, "-o", &options, "start"],
+        );
     }
 
     /// Ends it as a crash does.

@@ -341,6 +341,19 @@ impl CredentialWriter for Unit {
         .await
     }
 
+    async fn delete_credentials(&mut self, account: AccountId) -> Result<(), StoreError> {
+        for table in [
+            "qr_app_token",
+            "qr_oauth_token",
+            "qr_oauth_code",
+            "qr_confirmation",
+        ] {
+            let sql = format!("DELETE FROM {table} WHERE account_id = ?");
+            self.run(sql, values![account]).await?;
+        }
+        Ok(())
+    }
+
     async fn insert_code(&mut self, code: &AuthorizationCode) -> Result<(), StoreError> {
         self.defer(
             "INSERT INTO qr_oauth_code (name, hash, application_id, account_id, scope, redirect_uri, challenge, \

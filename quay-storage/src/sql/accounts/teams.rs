@@ -118,6 +118,17 @@ reads!(TeamReader {
         rows.iter().map(team_of).collect()
     }
 
+    async fn has_admin(
+        &mut self,
+        organization: AccountId,
+        but: Option<AccountId>,
+    ) -> Result<bool, StoreError> {
+        let sql = "SELECT m.account_id FROM qr_team t JOIN qr_team_member m ON m.team_id = t.id \
+                   JOIN qr_account a ON a.id = m.account_id WHERE t.organization_id = ? AND t.role = 'admin' \
+                   AND a.kind = 'user' AND a.enabled = 1 AND a.id <> ? LIMIT 1";
+        Ok(self.row(sql, values![organization, but.unwrap_or_default()]).await?.is_some())
+    }
+
     async fn invites(&mut self, team: i64) -> Result<Vec<TeamInvite>, StoreError> {
         let sql = format!("{INVITE} WHERE team_id = ? ORDER BY id");
         let rows = self.rows(sql, values![team]).await?;
