@@ -1,6 +1,7 @@
 //! A registry with accounts: who may log in, what tokens are signed with, the API and the pages around it.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use quay_auth::{
@@ -13,6 +14,7 @@ use quay_core::accounts::{
 };
 use quay_core::auth::Authenticator;
 use quay_core::config::Config;
+use quay_core::http::HttpClient;
 use quay_core::runtime::Runtime;
 use quay_http::{
     ApiService, ApiSettings, FederationService, InvalidMailServer, KeyService, RegistryService,
@@ -23,26 +25,36 @@ use semver::VersionReq;
 use crate::compose::Stores;
 use crate::instance_key::{Found, OwnKey};
 use crate::secrets::{self, Secrets};
-use crate::{Failure, Serve, Unusable, compose, health, workers};
+use crate::{Failure, Serve, Unusable, health, superusers, user, workers};
 
-/// The registry that a configuration asks for, with its loops begun. `address` is the one that it
-/// listens on.
-pub(crate) async fn site(
+/// Accounts as a configuration asks for them, and what they are proven and acted for with.
+#[derive(Debug)]
+pub(crate) struct Composed {
+    pub(crate) accounts: Accounts,
+    oauth: OAuthBearer,
+    credentials: Arc<dyn Authenticator>,
+    tokens: Arc<RegistryTokens>,
+    key_path: PathBuf,
+    key: Found,
+    found: secrets::Found,
+}
+
+/// Accounts in `store`, with the secrets of the configuration or of the data directory. The key that
+/// tokens are signed with is not kept yet. Other hosts are called by `client`.
+pub(crate) async fn compose(
     config: &Config,
-    serve: &Serve,
-    stores: Stores,
-    address: SocketAddr,
-    spawner: &TokioSpawner,
-) -> Result<Site, Failure> {
-    let runtime = tokio_runtime(spawner.clone());
-    let options = options(config, address);
-    let store: Arc<dyn AccountStore> = Arc::clone(&stores.metadata) as _;
+    data: &Path,
+    store: Arc<dyn AccountStore>,
+    client: &Arc<dyn HttpClient>,
+    options: AccountOptions,
+    runtime: Runtime,
+) -> Result<Composed, Failure> {
     let found = if store.reader().any_account().await? {
         secrets::Found::Accounts
     } else {
         secrets::Found::Nothing
     };
-    let secrets = secrets::load(config, &serve.data, &*runtime.random, found)?;
+    let secrets = secrets::load(config, data, &*runtime.random, found)?;
     let (seal, secret_box) = (seal(&secrets, &runtime)?, secret_box(&secrets, &runtime)?);
 
     let hasher = Arc::new(Bcrypt::new(Arc::clone(&runtime.random)));
@@ -50,7 +62,7 @@ pub(crate) async fn site(
     let login = DatabaseLogin::new(Arc::clone(&store), Arc::clone(&checks), runtime.clone());
     let login: Arc<dyn LoginEngine> = Arc::new(login);
     let oauth = OAuthBearer::new(Arc::clone(&store), checks, &options, runtime.clone());
-    let key_path = serve.data.join("service-key.pem");
+    let key_path = data.join("service-key.pem");
     let key = Found::at(key_path.clone(), &runtime).await?;
     let token_options = RegistryTokenOptions::new(&options, config.registry.library.clone())
         .with_max_lifetime(config.token_max_lifetime);
@@ -61,9 +73,8 @@ pub(crate) async fn site(
         runtime.clone(),
     ));
 
-    let client = ReqwestClient::new::<&[u8]>([])?.with_private_targets_allowed(&serve.allow_private)?;
     let robots: Arc<dyn RobotTokens> = Arc::new(FederatedRobots::new(
-        Arc::new(client),
+        Arc::clone(client),
         Arc::clone(&tokens),
         runtime.clone(),
     ));
@@ -90,7 +101,61 @@ pub(crate) async fn site(
         let mailer = SmtpMailer::new(server, runtime.clone()).map_err(|error| unusable_mail(&error))?;
         tools = tools.with_mailer(Arc::new(mailer));
     }
-    let accounts = Accounts::new(store, tools.with_robot_tokens(robots), runtime, options);
+    Ok(Composed {
+        accounts: Accounts::new(store, tools.with_robot_tokens(robots), runtime, options),
+        oauth,
+        credentials,
+        tokens,
+        key_path,
+        key,
+        found,
+    })
+}
+
+/// Calls other hosts, private ones only where that is allowed.
+pub(crate) fn client(private: &[String]) -> Result<Arc<dyn HttpClient>, Failure> {
+    Ok(Arc::new(
+        ReqwestClient::new::<&[u8]>([])?.with_private_targets_allowed(private)?,
+    ))
+}
+
+/// The registry that a configuration asks for, with its loops begun. `address` is the one that it
+/// listens on.
+pub(crate) async fn site(
+    config: &Config,
+    serve: &Serve,
+    stores: Stores,
+    address: SocketAddr,
+    spawner: &TokioSpawner,
+) -> Result<Site, Failure> {
+    let data = &serve.place.data;
+    let mut options = options(config, address);
+    if serve.place.config.is_none() {
+        options.superusers.extend(superusers::read(data)?);
+    }
+    let store = Arc::clone(&stores.metadata) as _;
+    let client = client(&serve.allow_private)?;
+    let composed = compose(
+        config,
+        data,
+        store,
+        &client,
+        options,
+        tokio_runtime(spawner.clone()),
+    )
+    .await?;
+    if composed.found == secrets::Found::Nothing {
+        tracing::warn!("{}", user::how_to_begin(&serve.place, config));
+    }
+    let Composed {
+        accounts,
+        oauth,
+        credentials,
+        tokens,
+        key_path,
+        key,
+        ..
+    } = composed;
     let own_key = OwnKey {
         path: key_path,
         accounts: accounts.clone(),
@@ -101,9 +166,9 @@ pub(crate) async fn site(
     let changes = Arc::new(Changes::default());
     accounts.follow_changes(&changes).await?;
 
-    let checks = health::checks(&accounts, &tokens, &stores.locations, &serve.data);
+    let checks = health::checks(&accounts, &tokens, &stores.locations, data);
     let authorizer = Arc::new(AccountAuthorizer::new(accounts.clone(), Arc::clone(&changes)));
-    let registry = compose::registry(config, stores, authorizer, config.registry.action_log, spawner);
+    let registry = crate::compose::registry(config, stores, authorizer, config.registry.action_log, spawner);
     workers::keep_swept(&registry, spawner);
     workers::keep_following(&accounts, &changes, spawner);
     workers::keep_key(own_key, spawner);

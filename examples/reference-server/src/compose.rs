@@ -10,7 +10,7 @@ use quay_core::registry::{ActionLogging, Location};
 use quay_http::{TokioSpawner, tokio_runtime};
 use quay_storage::{ConnectOptions, LocalBlobs, Reuse, SqlMetadata, Tls, TlsMode};
 
-use crate::{Failure, Serve};
+use crate::{Failure, Place};
 
 /// Connections to a database server. Two cores keep fewer busy.
 const CONNECTIONS: u32 = 16;
@@ -25,13 +25,12 @@ pub(crate) struct Stores {
 /// Opens the stores that a configuration names, or those in the data directory.
 pub(crate) async fn stores(
     config: &Config,
-    serve: &Serve,
+    place: &Place,
     spawner: &TokioSpawner,
 ) -> Result<Stores, Failure> {
-    make_directory(&serve.data)?;
     Ok(Stores {
-        metadata: metadata(config, serve, spawner).await?,
-        locations: locations(config, &serve.data, spawner).await?,
+        metadata: metadata(config, place, spawner).await?,
+        locations: locations(config, &place.data, spawner).await?,
     })
 }
 
@@ -54,17 +53,19 @@ pub(crate) fn registry(
     )
 }
 
-async fn metadata(
+/// Opens the database that a configuration names, or the one in the data directory, which is made.
+pub(crate) async fn metadata(
     config: &Config,
-    serve: &Serve,
+    place: &Place,
     spawner: &TokioSpawner,
 ) -> Result<Arc<SqlMetadata>, Failure> {
-    let options = connect_options(&config.database_connection, serve.config.as_deref())?;
+    make_directory(&place.data)?;
+    let options = connect_options(&config.database_connection, place.config.as_deref())?;
     let store = match &config.database {
         Some(Database::Postgres { uri }) => SqlMetadata::connect_postgres(uri.reveal(), &options).await?,
         Some(Database::MySql { uri }) => SqlMetadata::connect_mysql(uri.reveal(), &options).await?,
-        Some(Database::Sqlite { path }) => open_sqlite(serve.data.join(path), spawner).await?,
-        None => open_sqlite(serve.data.join("quay.db"), spawner).await?,
+        Some(Database::Sqlite { path }) => open_sqlite(place.data.join(path), spawner).await?,
+        None => open_sqlite(place.data.join("quay.db"), spawner).await?,
         Some(other) => return Err(format!("DB_URI: {other:?} is not supported").into()),
     };
     Ok(Arc::new(store))

@@ -7,6 +7,8 @@ mod configuration;
 mod health;
 mod instance_key;
 mod secrets;
+mod superusers;
+mod user;
 mod workers;
 
 use std::error::Error;
@@ -55,20 +57,30 @@ struct Cli {
 enum Command {
     /// Serve the registry until told to stop.
     Serve(Serve),
+    /// Look after users without a server.
+    #[command(subcommand)]
+    User(user::Command),
+}
+
+/// Where a registry is. The flags are kept stable.
+#[derive(Debug, Args)]
+struct Place {
+    /// Holds whatever the configuration does not place elsewhere.
+    #[arg(long, value_name = "DIR", default_value = "./quay-data")]
+    data: PathBuf,
+    /// A directory with Quay's config.yaml.
+    #[arg(long, value_name = "DIR")]
+    config: Option<PathBuf>,
 }
 
 /// Flags of `serve`. They are kept stable.
 #[derive(Debug, Args)]
 struct Serve {
-    /// Holds whatever the configuration does not place elsewhere.
-    #[arg(long, value_name = "DIR", default_value = "./quay-data")]
-    data: PathBuf,
+    #[command(flatten)]
+    place: Place,
     /// The address to listen on; port 0 picks a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5000")]
     listen: SocketAddr,
-    /// A directory with Quay's config.yaml.
-    #[arg(long, value_name = "DIR")]
-    config: Option<PathBuf>,
     /// Serve a registry without accounts: anonymous callers may do everything under /v2, deleting included,
     /// and there is nothing else.
     #[arg(long)]
@@ -86,12 +98,15 @@ fn main() -> ExitCode {
             tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()),
         )
         .init();
-    let Command::Serve(serve) = Cli::parse().command;
+    let command = Cli::parse().command;
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(Into::into)
-        .and_then(|runtime| runtime.block_on(run(&serve)));
+        .and_then(|runtime| match &command {
+            Command::Serve(serve) => runtime.block_on(run(serve)),
+            Command::User(command) => runtime.block_on(user::run(command)),
+        });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -147,7 +162,7 @@ fn keep_to_ourselves() {
 async fn run(serve: &Serve) -> Result<(), Failure> {
     raise_file_limit();
     keep_to_ourselves();
-    let config = configuration::read(serve.config.as_deref())?;
+    let config = configuration::read(serve.place.config.as_deref())?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -173,7 +188,7 @@ async fn run(serve: &Serve) -> Result<(), Failure> {
         tracing::info!("ending; requests that are being answered may finish");
     };
     let spawner = TokioSpawner::current();
-    let stores = compose::stores(&config, serve, &spawner).await?;
+    let stores = compose::stores(&config, &serve.place, &spawner).await?;
     let listener =
         TcpListener::bind(serve.listen).map_err(|error| format!("listen on {}: {error}", serve.listen))?;
     let address = listener.local_addr()?;

@@ -8,6 +8,7 @@ mod keys;
 mod log;
 mod login;
 mod name;
+mod operator;
 mod options;
 mod organizations;
 mod permissions;

@@ -5,6 +5,7 @@ mod last_admin;
 mod lists;
 mod login;
 mod names;
+mod operator;
 mod races;
 mod renaming;
 
