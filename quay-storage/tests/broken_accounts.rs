@@ -10,8 +10,8 @@ use futures::FutureExt;
 use quay_core::accounts::{
     AccessToken, Account, AccountCursor, AccountFilter, AccountId, AccountKey, AccountReader, AccountReads,
     AccountStore, AccountUnit, AccountWriter, AccountWrites, ActionLog, AppToken, AppTokenKey, Application,
-    AuthorizationCode, Change, Confirmation, CredentialReader, CredentialWriter, Grant, GrantReader,
-    GrantWriter, Grantee, LogEntry, Message, Notice, NoticeReader, NoticeWriter, OAuthToken,
+    AuthorizationCode, Change, Confirmation, ConfirmationPurpose, CredentialReader, CredentialWriter, Grant,
+    GrantReader, GrantWriter, Grantee, LogEntry, Message, Notice, NoticeReader, NoticeWriter, OAuthToken,
     OAuthTokenFilter, OAuthTokenKey, Prototype, RepositoryRole, ServiceKey, Standing, Starred, Team,
     TeamInvite, TeamKey, TeamReader, TeamSummary, TeamWriter,
 };
@@ -54,6 +54,7 @@ enum Fault {
     HandsOutCodesTwice,
     CollectsTokensThatLive,
     CollectsWithoutLimit,
+    KeepsConfirmations,
     StoresKeysTwice,
     ListsNoticesBackwards,
     DismissesNothing,
@@ -64,7 +65,7 @@ enum Fault {
 }
 
 /// What each must be caught by.
-const FAULTS: [(Fault, &str); 30] = [
+const FAULTS: [(Fault, &str); 31] = [
     (Fault::GivesOutTakenNames, "names_and_addresses_are_taken_once"),
     (Fault::SavesTakenNames, "names_and_addresses_are_taken_once"),
     (Fault::IgnoresCase, "names_are_compared_bytewise"),
@@ -111,6 +112,10 @@ const FAULTS: [(Fault, &str); 30] = [
     (
         Fault::CollectsWithoutLimit,
         "app_tokens_are_collected_oldest_first",
+    ),
+    (
+        Fault::KeepsConfirmations,
+        "the_last_confirmation_is_found_until_all_are_removed",
     ),
     (Fault::StoresKeysTwice, "service_keys_are_kept"),
     (Fault::ListsNoticesBackwards, "notices_are_listed_newest_first"),
@@ -227,6 +232,7 @@ reads_passed_on! { TeamReader:
     teams_of(account: AccountId, organization: Option<AccountId>) -> Vec<Team>;
     invite(code: &str) -> Option<TeamInvite>;
     has_admin(organization: AccountId, but: Option<AccountId>) -> bool;
+    invites_paged(team: i64, page: &PageRequest<i64>) -> Vec<TeamInvite>;
     {
         async fn teams(
             &mut self,
@@ -297,6 +303,7 @@ reads_passed_on! { GrantReader:
 reads_passed_on! { CredentialReader:
     app_tokens(account: Option<AccountId>, page: &PageRequest<i64>) -> Vec<AppToken>;
     access_token(name: &str) -> Option<AccessToken>;
+    app_tokens_ending(account: Option<AccountId>, by: Timestamp, page: &PageRequest<i64>) -> Vec<AppToken>;
     application(client_id: &str) -> Option<Application>;
     applications(organization: AccountId) -> Vec<Application>;
     oauth_token(key: OAuthTokenKey<'_>) -> Option<(OAuthToken, Application)>;
@@ -319,6 +326,7 @@ reads_passed_on! { NoticeReader:
     service_keys(service: Option<&str>, page: &PageRequest<String>) -> Vec<ServiceKey>;
     messages() -> Vec<Message>;
     notice(account: AccountId, uuid: &str) -> Option<Notice>;
+    last_confirmation(account: AccountId, purpose: ConfirmationPurpose) -> Option<Confirmation>;
     stars(account: AccountId, page: &PageRequest<String>) -> Vec<Starred>;
     {
         async fn notices(
@@ -344,6 +352,7 @@ reads_passed_on! { NoticeReader:
 
 passed_on! { AccountWriter for BrokenUnit:
     lock_account(account: AccountId) -> bool;
+    lock_beginnings() -> ();
     touch_account(account: AccountId, now: Timestamp) -> ();
     {
         async fn insert_account(&mut self, account: &Account) -> Result<Option<AccountId>, StoreError> {
@@ -468,6 +477,7 @@ passed_on! { CredentialWriter for BrokenUnit:
     touch_oauth_token(id: i64, now: Timestamp) -> ();
     delete_credentials(account: AccountId) -> ();
     insert_code(code: &AuthorizationCode) -> ();
+    collect_codes(before: Timestamp, limit: usize) -> u64;
     {
         async fn collect_app_tokens(&mut self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
             let later = i64::from(self.fault == Fault::CollectsTokensThatLive);
@@ -495,10 +505,22 @@ passed_on! { NoticeWriter for BrokenUnit:
     delete_notices(lookup: &str) -> ();
     insert_confirmation(confirmation: &Confirmation) -> ();
     take_confirmation(code_hash: &str) -> Option<Confirmation>;
+    collect_confirmations(before: Timestamp, limit: usize) -> u64;
     unstar(account: AccountId, repository: RepositoryId) -> bool;
     forget_changes(before: Timestamp) -> ();
     log(entry: &LogEntry) -> ();
     {
+        async fn delete_confirmations(
+            &mut self,
+            account: AccountId,
+            purpose: ConfirmationPurpose,
+        ) -> Result<(), StoreError> {
+            if self.fault == Fault::KeepsConfirmations {
+                return Ok(());
+            }
+            self.inner().delete_confirmations(account, purpose).await
+        }
+
         async fn insert_service_key(&mut self, key: &ServiceKey) -> Result<bool, StoreError> {
             let inserted = self.inner().insert_service_key(key).await?;
             Ok(inserted || self.fault == Fault::StoresKeysTwice)

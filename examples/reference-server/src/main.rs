@@ -98,6 +98,7 @@ fn main() -> ExitCode {
             tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()),
         )
         .init();
+    keep_to_ourselves();
     let command = Cli::parse().command;
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -161,7 +162,6 @@ fn keep_to_ourselves() {
 
 async fn run(serve: &Serve) -> Result<(), Failure> {
     raise_file_limit();
-    keep_to_ourselves();
     let config = configuration::read(serve.place.config.as_deref())?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");

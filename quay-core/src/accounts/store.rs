@@ -17,8 +17,9 @@ use async_trait::async_trait;
 
 use super::log::LogEntry;
 use super::record::{
-    AccessToken, Account, AccountId, AppToken, Application, AuthorizationCode, Change, Confirmation, Grant,
-    Grantee, Message, Notice, OAuthToken, Prototype, ServiceKey, Starred, Team, TeamInvite, TeamSummary,
+    AccessToken, Account, AccountId, AppToken, Application, AuthorizationCode, Change, Confirmation,
+    ConfirmationPurpose, Grant, Grantee, Message, Notice, OAuthToken, Prototype, ServiceKey, Starred, Team,
+    TeamInvite, TeamSummary,
 };
 use super::rights::Standing;
 use super::role::RepositoryRole;
@@ -166,6 +167,13 @@ pub trait TeamReader: Send {
     /// The open invitations to a team, oldest first.
     async fn invites(&mut self, team: i64) -> Result<Vec<TeamInvite>, StoreError>;
 
+    /// A page of the open invitations to a team, by id.
+    async fn invites_paged(
+        &mut self,
+        team: i64,
+        page: &PageRequest<i64>,
+    ) -> Result<Vec<TeamInvite>, StoreError>;
+
     /// An invitation by its code.
     async fn invite(&mut self, code: &str) -> Result<Option<TeamInvite>, StoreError>;
 }
@@ -285,6 +293,15 @@ pub trait CredentialReader: Send {
         page: &PageRequest<i64>,
     ) -> Result<Vec<AppToken>, StoreError>;
 
+    /// As [`app_tokens`](Self::app_tokens), those alone that end at a time or before it. Cost follows the
+    /// page, and the tokens of the account, or all, that are passed over.
+    async fn app_tokens_ending(
+        &mut self,
+        account: Option<AccountId>,
+        by: Timestamp,
+        page: &PageRequest<i64>,
+    ) -> Result<Vec<AppToken>, StoreError>;
+
     /// A repository's access token by its first 32 characters. None of a repository that is being deleted.
     async fn access_token(&mut self, name: &str) -> Result<Option<AccessToken>, StoreError>;
 
@@ -335,6 +352,13 @@ pub trait NoticeReader: Send {
     /// One thing that a user was told, put away or not. `None` when it was told to somebody else.
     async fn notice(&mut self, account: AccountId, uuid: &str) -> Result<Option<Notice>, StoreError>;
 
+    /// Of the codes for one purpose that were sent to an account and not used yet, the one that ends last.
+    async fn last_confirmation(
+        &mut self,
+        account: AccountId,
+        purpose: ConfirmationPurpose,
+    ) -> Result<Option<Confirmation>, StoreError>;
+
     /// A page of the repositories that an account has starred, by path, those that are being deleted left
     /// out.
     async fn stars(
@@ -363,6 +387,11 @@ pub trait AccountWriter: Send {
     /// according to what hangs on it locks it first. `false` when it is not there; a store whose units of
     /// work follow one another anyway may answer `true` without looking.
     async fn lock_account(&mut self, account: AccountId) -> Result<bool, StoreError>;
+
+    /// Locks the beginnings of a registry: until this unit of work ends, another one that locks them waits,
+    /// or fails with `Conflict`, and sees afterwards what this one has left. Whoever creates an account
+    /// because there is none locks them before looking. Cost: one row.
+    async fn lock_beginnings(&mut self) -> Result<(), StoreError>;
 
     /// Stores a new account; hands out its id. `None`, with nothing stored, when its name or its e-mail
     /// address is taken. Of units of work that take one name or address at once, one gets it; the others get
@@ -505,6 +534,10 @@ pub trait CredentialWriter: Send {
     /// Takes an authorization code out: nobody gets it a second time, unless this unit of work is undone. Of
     /// takers at once, one gets it.
     async fn take_code(&mut self, name: &str) -> Result<Option<AuthorizationCode>, StoreError>;
+
+    /// Removes authorization codes that ended before a time, as
+    /// [`collect_app_tokens`](Self::collect_app_tokens) does.
+    async fn collect_codes(&mut self, before: Timestamp, limit: usize) -> Result<u64, StoreError>;
 }
 
 /// Keys, messages, notices, stars, changes and the action log, written.
@@ -539,6 +572,17 @@ pub trait NoticeWriter: Send {
 
     /// Takes a code out, as [`CredentialWriter::take_code`] does.
     async fn take_confirmation(&mut self, code_hash: &str) -> Result<Option<Confirmation>, StoreError>;
+
+    /// Removes all codes for one purpose that were sent to an account.
+    async fn delete_confirmations(
+        &mut self,
+        account: AccountId,
+        purpose: ConfirmationPurpose,
+    ) -> Result<(), StoreError>;
+
+    /// Removes codes sent by mail that ended before a time, as
+    /// [`CredentialWriter::collect_app_tokens`] does.
+    async fn collect_confirmations(&mut self, before: Timestamp, limit: usize) -> Result<u64, StoreError>;
 
     /// Marks a repository. `false` when it is marked already.
     async fn star(&mut self, account: AccountId, repository: RepositoryId) -> Result<bool, StoreError>;

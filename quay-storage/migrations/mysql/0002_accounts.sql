@@ -158,6 +158,7 @@ CREATE TABLE qr_oauth_code (
     redirect_uri LONGTEXT NOT NULL,
     challenge LONGTEXT,
     expires_ms BIGINT NOT NULL,
+    KEY qr_oauth_code_expires (expires_ms),
     FOREIGN KEY (application_id) REFERENCES qr_application (id) ON DELETE CASCADE,
     FOREIGN KEY (account_id) REFERENCES qr_account (id) ON DELETE CASCADE
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
@@ -243,6 +244,8 @@ CREATE TABLE qr_confirmation (
     purpose VARCHAR(64) NOT NULL,
     new_email LONGTEXT,
     expires_ms BIGINT NOT NULL,
+    KEY qr_confirmation_account (account_id, purpose),
+    KEY qr_confirmation_expires (expires_ms),
     FOREIGN KEY (account_id) REFERENCES qr_account (id) ON DELETE CASCADE
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 

@@ -61,6 +61,8 @@ CREATE TABLE qr_team_invite (
     code TEXT NOT NULL UNIQUE
 );
 CREATE INDEX qr_team_invite_team ON qr_team_invite (team_id);
+CREATE INDEX qr_team_invite_account ON qr_team_invite (account_id);
+CREATE INDEX qr_team_invite_inviter ON qr_team_invite (inviter_id);
 
 -- Either an account or a team is given the role. The namespace is the repository's.
 CREATE TABLE qr_repository_permission (
@@ -88,6 +90,9 @@ CREATE TABLE qr_prototype (
     role TEXT NOT NULL
 );
 CREATE INDEX qr_prototype_organization ON qr_prototype (organization_id, activating_id);
+CREATE INDEX qr_prototype_activating ON qr_prototype (activating_id);
+CREATE INDEX qr_prototype_delegate_account ON qr_prototype (delegate_account_id);
+CREATE INDEX qr_prototype_delegate_team ON qr_prototype (delegate_team_id);
 
 CREATE TABLE qr_application (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -130,6 +135,9 @@ CREATE TABLE qr_oauth_code (
     challenge TEXT,
     expires_ms BIGINT NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX qr_oauth_code_application ON qr_oauth_code (application_id);
+CREATE INDEX qr_oauth_code_account ON qr_oauth_code (account_id);
+CREATE INDEX qr_oauth_code_expires ON qr_oauth_code (expires_ms);
 
 -- Found by the first half of the token, name; the rest is sealed.
 CREATE TABLE qr_app_token (
@@ -205,6 +213,8 @@ CREATE TABLE qr_confirmation (
     new_email TEXT,
     expires_ms BIGINT NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX qr_confirmation_account ON qr_confirmation (account_id, purpose);
+CREATE INDEX qr_confirmation_expires ON qr_confirmation (expires_ms);
 
 CREATE TABLE qr_star (
     account_id BIGINT NOT NULL REFERENCES qr_account (id) ON DELETE CASCADE,

@@ -85,6 +85,74 @@ pub(super) async fn app_tokens_are_kept(instance: &mut dyn Instance<Store>) -> O
     Ok(())
 }
 
+pub(super) async fn app_tokens_that_end_are_paged_by_id(instance: &mut dyn Instance<Store>) -> Outcome {
+    let store = store(instance);
+    let ann = commit!(store, |unit| {
+        let ann = user(unit, "ann").await?;
+        let bob = user(unit, "bob").await?;
+        for (account, seed, expires) in [
+            (ann, "e", Some(at(50))),
+            (bob, "d", Some(at(10))),
+            (ann, "c", None),
+            (ann, "b", Some(at(51))),
+            (ann, "a", Some(at(0))),
+        ] {
+            unit.insert_app_token(&app_token(account, seed, expires)).await?;
+        }
+        ann
+    });
+    let mut reader = store.reader();
+    for (account, expected) in [(Some(ann), vec!["e", "a"]), (None, vec!["e", "d", "a"])] {
+        let expected: Vec<_> = expected.into_iter().map(token).collect();
+        for size in [1, 2, 9] {
+            let found = by_pages!(
+                size,
+                |page| reader.app_tokens_ending(account, at(50), &page),
+                |last| last.id
+            );
+            let names: Vec<_> = found.into_iter().map(|token| token.name).collect();
+            ensure!(
+                names == expected,
+                "by pages of {size} the tokens of {account:?} that end are {names:?}"
+            );
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn codes_are_collected_oldest_first(instance: &mut dyn Instance<Store>) -> Outcome {
+    let store = store(instance);
+    commit!(store, |unit| {
+        let acme = organization(unit, "acme").await?;
+        let ann = user(unit, "ann").await?;
+        let application = unit.insert_application(&new_application(acme, "client")).await?;
+        for (seed, expires) in [("late", 99), ("second", 20), ("first", 10), ("now", 50)] {
+            let code = AuthorizationCode {
+                expires: at(expires),
+                ..new_code(application, ann, seed)
+            };
+            unit.insert_code(&code).await?;
+        }
+    });
+    for (limit, removed) in [(0, 0), (1, 1), (9, 1), (9, 0)] {
+        let seen = commit!(store, |unit| { unit.collect_codes(at(50), limit).await? });
+        ensure!(
+            seen == removed,
+            "a collection of at most {limit} codes says {seen}, not {removed}"
+        );
+    }
+    commit!(store, |unit| {
+        for (seed, left) in [("late", true), ("second", false), ("first", false), ("now", true)] {
+            let found = unit.take_code(&token(seed)).await?.is_some();
+            ensure!(
+                found == left,
+                "after collections the code {seed} is there: {found}"
+            );
+        }
+    });
+    Ok(())
+}
+
 pub(super) async fn app_tokens_are_collected_oldest_first(instance: &mut dyn Instance<Store>) -> Outcome {
     let store = store(instance);
     commit!(store, |unit| {

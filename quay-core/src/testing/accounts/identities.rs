@@ -519,6 +519,32 @@ pub(super) async fn units_that_lock_an_account_follow_one_another(
     Ok(())
 }
 
+pub(super) async fn of_first_accounts_at_once_one_is_first(instance: &mut dyn Instance<Store>) -> Outcome {
+    let store = store(instance);
+    let racing = &store;
+    let first = raced(|racer| async move {
+        let mut unit = racing.begin_accounts().await?;
+        let accounts = unit.accounts();
+        accounts.lock_beginnings().await?;
+        if accounts.any_account().await? {
+            return Ok(false);
+        }
+        let account = new_account(AccountKind::User, &format!("first{racer}"));
+        let inserted = accounts.insert_account(&account).await?.is_some();
+        unit.commit().await?;
+        Ok(inserted)
+    })
+    .await?;
+    let winners = first.iter().filter(|first| **first).count();
+    ensure!(
+        winners == 1,
+        "of 8 units of work that locked the beginnings {winners} found no account"
+    );
+    let changes = store.reader().changes(at(0)).await?;
+    ensure!(changes.is_empty(), "the lock is told as a change: {changes:?}");
+    Ok(())
+}
+
 pub(super) async fn ids_are_never_used_again(instance: &mut dyn Instance<Store>) -> Outcome {
     let store = store(instance);
     let mut seen = Vec::new();

@@ -39,6 +39,7 @@ cases! { dyn AccountStore:
         collaborators_are_in_no_team,
         a_prefix_is_taken_literally,
         units_that_lock_an_account_follow_one_another,
+        of_first_accounts_at_once_one_is_first,
         ids_are_never_used_again,
         an_empty_store_says_so,
         what_is_not_committed_never_was,
@@ -61,6 +62,7 @@ cases! { dyn AccountStore:
         members_join_and_leave_once,
         racing_members_join_once,
         invitations_are_listed_oldest_first,
+        invitations_are_paged_by_id,
         a_deleted_team_takes_everything_along,
     }
     grants {
@@ -75,6 +77,7 @@ cases! { dyn AccountStore:
     }
     credentials {
         app_tokens_are_kept,
+        app_tokens_that_end_are_paged_by_id,
         app_tokens_are_collected_oldest_first,
         access_tokens_are_kept,
         applications_are_kept,
@@ -82,6 +85,7 @@ cases! { dyn AccountStore:
         a_code_is_handed_out_once,
         racing_takers_share_one_code,
         what_a_dropped_unit_took_can_be_taken,
+        codes_are_collected_oldest_first,
     }
     notices {
         service_keys_are_kept,
@@ -89,6 +93,8 @@ cases! { dyn AccountStore:
         notices_are_listed_newest_first,
         notices_are_put_away_and_found_again,
         a_confirmation_is_handed_out_once,
+        the_last_confirmation_is_found_until_all_are_removed,
+        confirmations_are_collected_oldest_first,
         stars_are_paged_by_path,
         changes_are_listed_from_a_time_on,
         a_change_never_moves_back,

@@ -264,6 +264,88 @@ pub(super) async fn a_confirmation_is_handed_out_once(instance: &mut dyn Instanc
     Ok(())
 }
 
+fn confirmation(account: AccountId, purpose: ConfirmationPurpose, code: &str, millis: i64) -> Confirmation {
+    Confirmation {
+        code_hash: code.to_owned(),
+        account,
+        purpose,
+        new_email: None,
+        expires: at(millis),
+    }
+}
+
+pub(super) async fn the_last_confirmation_is_found_until_all_are_removed(
+    instance: &mut dyn Instance<Store>,
+) -> Outcome {
+    let store = store(instance);
+    let (confirm, recover) = (ConfirmationPurpose::Confirm, ConfirmationPurpose::Recover);
+    let (ann, bob) = commit!(store, |unit| {
+        let ann = user(unit, "ann").await?;
+        let bob = user(unit, "bob").await?;
+        for (account, purpose, code, millis) in [
+            (ann, recover, "one", 10),
+            (ann, recover, "two", 30),
+            (ann, recover, "three", 20),
+            (ann, confirm, "four", 40),
+            (bob, recover, "five", 50),
+        ] {
+            unit.insert_confirmation(&confirmation(account, purpose, code, millis))
+                .await?;
+        }
+        (ann, bob)
+    });
+    let mut reader = store.reader();
+    let found = reader.last_confirmation(ann, recover).await?;
+    ensure!(
+        found == Some(confirmation(ann, recover, "two", 30)),
+        "the last code came back as {found:?}"
+    );
+    ensure!(
+        reader.last_confirmation(bob, confirm).await?.is_none(),
+        "a code that was never sent is there"
+    );
+    commit!(store, |unit| {
+        unit.delete_confirmations(ann, recover).await?;
+    });
+    for (account, purpose, left) in [(ann, recover, false), (ann, confirm, true), (bob, recover, true)] {
+        let found = reader.last_confirmation(account, purpose).await?.is_some();
+        ensure!(
+            found == left,
+            "after the codes for one purpose went, one of {account} for {purpose:?} is there: {found}"
+        );
+    }
+    Ok(())
+}
+
+pub(super) async fn confirmations_are_collected_oldest_first(instance: &mut dyn Instance<Store>) -> Outcome {
+    let store = store(instance);
+    commit!(store, |unit| {
+        let ann = user(unit, "ann").await?;
+        for (code, millis) in [("late", 99), ("second", 20), ("first", 10), ("now", 50)] {
+            let purpose = ConfirmationPurpose::Confirm;
+            unit.insert_confirmation(&confirmation(ann, purpose, code, millis))
+                .await?;
+        }
+    });
+    for (limit, removed) in [(0, 0), (1, 1), (9, 1), (9, 0)] {
+        let seen = commit!(store, |unit| { unit.collect_confirmations(at(50), limit).await? });
+        ensure!(
+            seen == removed,
+            "a collection of at most {limit} codes says {seen}, not {removed}"
+        );
+    }
+    commit!(store, |unit| {
+        for (code, left) in [("late", true), ("second", false), ("first", false), ("now", true)] {
+            let found = unit.take_confirmation(code).await?.is_some();
+            ensure!(
+                found == left,
+                "after collections the code {code} is there: {found}"
+            );
+        }
+    });
+    Ok(())
+}
+
 pub(super) async fn stars_are_paged_by_path(instance: &mut dyn Instance<Store>) -> Outcome {
     let store = store(instance);
     let sorted = ["a-b/c", "a/a", "a/b", "a/b/c", "b/a"];

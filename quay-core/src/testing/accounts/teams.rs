@@ -223,6 +223,30 @@ pub(super) async fn invitations_are_listed_oldest_first(instance: &mut dyn Insta
     Ok(())
 }
 
+pub(super) async fn invitations_are_paged_by_id(instance: &mut dyn Instance<Store>) -> Outcome {
+    let store = store(instance);
+    let devs = commit!(store, |unit| {
+        let acme = organization(unit, "acme").await?;
+        let ann = user(unit, "ann").await?;
+        let devs = team(unit, acme, "devs", TeamRole::Member, &[]).await?;
+        let others = team(unit, acme, "others", TeamRole::Member, &[]).await?;
+        for (team, code) in [(devs, "z"), (others, "y"), (devs, "a"), (devs, "m")] {
+            unit.insert_invite(&invite(team, None, ann, code)).await?;
+        }
+        devs
+    });
+    let mut reader = store.reader();
+    for size in [1, 2, 9] {
+        let found = by_pages!(size, |page| reader.invites_paged(devs, &page), |last| last.id);
+        let codes: Vec<_> = found.iter().map(|invite| invite.code.as_str()).collect();
+        ensure!(
+            codes == ["z", "a", "m"],
+            "by pages of {size} the invitations are {codes:?}"
+        );
+    }
+    Ok(())
+}
+
 pub(super) async fn a_deleted_team_takes_everything_along(instance: &mut dyn Instance<Store>) -> Outcome {
     let store = store(instance);
     let mut unit = store.begin_accounts().await?;

@@ -127,6 +127,27 @@ reads!(CredentialReader {
         rows.iter().map(app_token_of).collect()
     }
 
+    async fn app_tokens_ending(
+        &mut self,
+        account: Option<AccountId>,
+        by: Timestamp,
+        page: &PageRequest<i64>,
+    ) -> Result<Vec<AppToken>, StoreError> {
+        let mut values = values![
+            page.after.unwrap_or_default(),
+            by.as_millis(),
+            limit(page.limit)
+        ];
+        let of_account = account.map_or("", |account| {
+            values.insert(0, account.into());
+            "account_id = ? AND "
+        });
+        let sql =
+            format!("{APP_TOKEN} WHERE {of_account}id > ? AND expires_ms <= ? ORDER BY id LIMIT ?");
+        let rows = self.rows(sql, values).await?;
+        rows.iter().map(app_token_of).collect()
+    }
+
     async fn access_token(&mut self, name: &str) -> Result<Option<AccessToken>, StoreError> {
         let row = self
             .row(
@@ -229,19 +250,7 @@ impl CredentialWriter for Unit {
     }
 
     async fn collect_app_tokens(&mut self, before: Timestamp, most: usize) -> Result<u64, StoreError> {
-        let rows = self
-            .rows(
-                "SELECT id FROM qr_app_token WHERE expires_ms < ? ORDER BY expires_ms LIMIT ?",
-                values![before.as_millis(), limit(most)],
-            )
-            .await?;
-        let mut removed = 0;
-        for row in rows {
-            removed += self
-                .run("DELETE FROM qr_app_token WHERE id = ?", values![row.int(0)?])
-                .await?;
-        }
-        Ok(removed)
+        self.collect("qr_app_token", "uuid", before, most).await
     }
 
     async fn touch_app_token(&mut self, id: i64, now: Timestamp) -> Result<(), StoreError> {
@@ -395,5 +404,9 @@ impl CredentialWriter for Unit {
             .run("DELETE FROM qr_oauth_code WHERE name = ?", values![name])
             .await?;
         Ok((taken > 0).then_some(code))
+    }
+
+    async fn collect_codes(&mut self, before: Timestamp, most: usize) -> Result<u64, StoreError> {
+        self.collect("qr_oauth_code", "name", before, most).await
     }
 }

@@ -327,6 +327,23 @@ impl AccountWriter for Unit {
         Ok(self.row(sql, values![account]).await?.is_some())
     }
 
+    async fn lock_beginnings(&mut self) -> Result<(), StoreError> {
+        if self.dialect() == Dialect::Sqlite {
+            // Its units of work follow one another.
+            return Ok(());
+        }
+        // No change was ever as long ago, so nobody hears of this one.
+        let (columns, unique) = (["subject", "at_ms"], ["subject"]);
+        self.upsert(
+            "qr_change",
+            &columns,
+            values!["beginnings", 0, 0],
+            &unique,
+            &["at_ms = ?"],
+        )
+        .await
+    }
+
     async fn insert_account(&mut self, account: &Account) -> Result<Option<AccountId>, StoreError> {
         // An address that is taken is looked for; that it is taken this moment is a conflict.
         if self.is_taken(account).await? {

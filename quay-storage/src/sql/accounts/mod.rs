@@ -12,9 +12,10 @@ use std::borrow::Cow;
 use async_trait::async_trait;
 use quay_core::StoreError;
 use quay_core::accounts::{AccountReads, AccountStore, AccountUnit, AccountWrites};
+use quay_core::runtime::Timestamp;
 
 use super::SqlMetadata;
-use super::db::{Row, Value};
+use super::db::{Row, Value, values};
 use super::rows::Rows;
 use super::unit::Unit;
 
@@ -57,6 +58,27 @@ impl AccountStore for SqlMetadata {
 impl AccountUnit for Unit {
     fn accounts(&mut self) -> &mut dyn AccountWrites {
         self
+    }
+}
+
+impl Unit {
+    /// Removes rows of a table that ended before a time, the oldest first; `key` is a text that tells its
+    /// rows apart.
+    async fn collect(
+        &mut self,
+        table: &str,
+        key: &str,
+        before: Timestamp,
+        most: usize,
+    ) -> Result<u64, StoreError> {
+        let sql = format!("SELECT {key} FROM {table} WHERE expires_ms < ? ORDER BY expires_ms LIMIT ?");
+        let rows = self.rows(sql, values![before.as_millis(), limit(most)]).await?;
+        let mut removed = 0;
+        for row in rows {
+            let sql = format!("DELETE FROM {table} WHERE {key} = ?");
+            removed += self.run(sql, values![row.text(0)?]).await?;
+        }
+        Ok(removed)
     }
 }
 

@@ -146,6 +146,25 @@ reads!(NoticeReader {
         row.map(|row| notice_of(&row)).transpose()
     }
 
+    async fn last_confirmation(
+        &mut self,
+        account: AccountId,
+        purpose: ConfirmationPurpose,
+    ) -> Result<Option<Confirmation>, StoreError> {
+        let sql = "SELECT code_hash, new_email, expires_ms FROM qr_confirmation \
+                   WHERE account_id = ? AND purpose = ? ORDER BY expires_ms DESC LIMIT 1";
+        let Some(row) = self.row(sql, values![account, purpose.as_str()]).await? else {
+            return Ok(None);
+        };
+        Ok(Some(Confirmation {
+            code_hash: row.text(0)?,
+            account,
+            purpose,
+            new_email: row.opt_text(1)?,
+            expires: Timestamp::from_millis(row.int(2)?),
+        }))
+    }
+
     async fn stars(
         &mut self,
         account: AccountId,
@@ -291,6 +310,22 @@ impl NoticeWriter for Unit {
             )
             .await?;
         Ok((taken > 0).then_some(confirmation))
+    }
+
+    async fn delete_confirmations(
+        &mut self,
+        account: AccountId,
+        purpose: ConfirmationPurpose,
+    ) -> Result<(), StoreError> {
+        self.defer(
+            "DELETE FROM qr_confirmation WHERE account_id = ? AND purpose = ?",
+            values![account, purpose.as_str()],
+        )
+        .await
+    }
+
+    async fn collect_confirmations(&mut self, before: Timestamp, most: usize) -> Result<u64, StoreError> {
+        self.collect("qr_confirmation", "code_hash", before, most).await
     }
 
     async fn star(&mut self, account: AccountId, repository: RepositoryId) -> Result<bool, StoreError> {

@@ -135,6 +135,17 @@ reads!(TeamReader {
         rows.iter().map(invite_of).collect()
     }
 
+    async fn invites_paged(
+        &mut self,
+        team: i64,
+        page: &PageRequest<i64>,
+    ) -> Result<Vec<TeamInvite>, StoreError> {
+        let sql = format!("{INVITE} WHERE team_id = ? AND id > ? ORDER BY id LIMIT ?");
+        let values = values![team, page.after.unwrap_or_default(), limit(page.limit)];
+        let rows = self.rows(sql, values).await?;
+        rows.iter().map(invite_of).collect()
+    }
+
     async fn invite(&mut self, code: &str) -> Result<Option<TeamInvite>, StoreError> {
         let sql = format!("{INVITE} WHERE code = ?");
         let row = self.row(sql, values![code]).await?;
