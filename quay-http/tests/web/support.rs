@@ -256,7 +256,20 @@ impl Host {
             _directory: directory,
         };
         for name in ["alice", "bob"] {
-            host.sign_up(name).await;
+            // A name of a superuser's is not for the taking.
+            if host.accounts.options().is_superuser(name) {
+                let email = format!("{name}@mail.example");
+                let made = host.accounts.initialize(
+                    name,
+                    &password(name),
+                    Some(&email),
+                    false,
+                    &Caller::anonymous(),
+                );
+                made.await.unwrap();
+            } else {
+                host.sign_up(name).await;
+            }
         }
         host
     }
