@@ -259,14 +259,11 @@ impl Host {
             // A name of a superuser's is not for the taking.
             if host.accounts.options().is_superuser(name) {
                 let email = format!("{name}@mail.example");
-                let made = host.accounts.initialize(
-                    name,
-                    &password(name),
-                    Some(&email),
-                    false,
-                    &Caller::anonymous(),
-                );
-                made.await.unwrap();
+                let nobody = Caller::anonymous();
+                host.accounts
+                    .initialize(name, &password(name), Some(&email), false, &nobody)
+                    .await
+                    .unwrap();
             } else {
                 host.sign_up(name).await;
             }
