@@ -19,6 +19,8 @@ mod linger;
 )]
 mod mapped;
 mod protocol;
+#[cfg(feature = "client")]
+mod recaptcha;
 mod response;
 mod route;
 mod runtime;
@@ -36,6 +38,8 @@ pub use body::ResponseBody;
 pub use client::ReqwestClient;
 pub use federation::FederationService;
 pub use keys::KeyService;
+#[cfg(feature = "client")]
+pub use recaptcha::Recaptcha;
 pub use runtime::{TokioSpawner, tokio_runtime};
 #[cfg(feature = "server")]
 pub use server::{RequestBody, Server, Timeouts};

@@ -17,7 +17,7 @@ use quay_core::config::Config;
 use quay_core::http::HttpClient;
 use quay_core::runtime::Runtime;
 use quay_http::{
-    ApiService, ApiSettings, FederationService, InvalidMailServer, KeyService, RegistryService,
+    ApiService, ApiSettings, FederationService, InvalidMailServer, KeyService, Recaptcha, RegistryService,
     ReqwestClient, Settings, Site, SmtpMailer, TokenService, TokioSpawner, WebService, tokio_runtime,
 };
 use semver::VersionReq;
@@ -100,6 +100,10 @@ pub(crate) async fn compose(
     if let Some(server) = &config.mail {
         let mailer = SmtpMailer::new(server, runtime.clone()).map_err(|error| unusable_mail(&error))?;
         tools = tools.with_mailer(Arc::new(mailer));
+    }
+    if let Some(secret) = &config.recaptcha_secret {
+        let check = Recaptcha::new(Arc::clone(client), secret.reveal());
+        tools = tools.with_human_check(Arc::new(check));
     }
     Ok(Composed {
         accounts: Accounts::new(store, tools.with_robot_tokens(robots), runtime, options),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::human::HumanCheck;
 use super::log::{LogEntry, LogKind};
 use super::options::AccountOptions;
 use super::ports::{
@@ -75,6 +76,8 @@ pub struct Tools {
     pub mailer: Option<Arc<dyn Mailer>>,
     /// Lets robots log in by identity providers, where that is wanted.
     pub robot_tokens: Option<Arc<dyn RobotTokens>>,
+    /// Tells people from programs, where that is wanted.
+    pub human_check: Option<Arc<dyn HumanCheck>>,
 }
 
 impl Tools {
@@ -97,6 +100,7 @@ impl Tools {
             issuer,
             mailer: None,
             robot_tokens: None,
+            human_check: None,
         }
     }
 
@@ -104,6 +108,13 @@ impl Tools {
     #[must_use]
     pub fn with_mailer(mut self, mailer: Arc<dyn Mailer>) -> Self {
         self.mailer = Some(mailer);
+        self
+    }
+
+    /// Tells people from programs.
+    #[must_use]
+    pub fn with_human_check(mut self, human_check: Arc<dyn HumanCheck>) -> Self {
+        self.human_check = Some(human_check);
         self
     }
 

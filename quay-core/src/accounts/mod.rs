@@ -4,6 +4,7 @@ mod applications;
 mod authorization;
 mod facade;
 mod federation;
+mod human;
 mod keys;
 mod log;
 mod login;
@@ -28,6 +29,7 @@ mod users;
 pub use applications::{ApplicationChanges, ApplicationView, IssuedToken, OAUTH_TOKEN_LIFETIME, TOKEN_NAME};
 pub use authorization::{AuthorizationRequest, CheckedRequest, NotAuthorized};
 pub use facade::{Accounts, CHANGE_MEMORY, Subject, Tools};
+pub use human::HumanCheck;
 pub use keys::{CreatedServiceKey, KeyPut, KeyStatus, ServiceKeyView};
 pub use organizations::{Member, OrganizationChanges, OrganizationView};
 pub use permissions::{Delegate, PrototypeView, UserPermission};
@@ -41,7 +43,7 @@ pub use users::{Me, Membership, UserChanges};
 
 pub use log::{ActionLog, LogEntry, LogKind};
 pub use name::{is_account_name, is_email, robot_name};
-pub use options::AccountOptions;
+pub use options::{AccountOptions, AvatarSource};
 pub use ports::{
     FederatedSubject, KeyServerToken, LoginEngine, Mail, Mailer, NewKeyPair, PasswordHasher, PasswordVerdict,
     RegistryClaims, RobotTokens, Seal, SecretBox, ServiceKeyCrypto, TokenIssuer, TokenRequest,

@@ -3,6 +3,27 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+/// `AVATAR_KIND`: who draws the pictures beside names. What clients are told to draw them from is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AvatarSource {
+    /// Clients themselves.
+    Local,
+    /// Gravatar, which clients then ask with the hash of an e-mail address.
+    Gravatar,
+}
+
+impl AvatarSource {
+    /// The name in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Gravatar => "gravatar",
+        }
+    }
+}
+
 /// What is switched on, and how long things last. The defaults are Quay's, but for mail, which needs a
 /// server.
 #[derive(Debug, Clone)]
@@ -108,6 +129,15 @@ pub struct AccountOptions {
     pub refused_email_domains: HashSet<String>,
     /// `CONTACT_INFO`.
     pub contact_info: Vec<String>,
+    /// `USER_RECOVERY_TOKEN_LIFETIME`: how long a link counts that sets a new password.
+    pub recovery_lifetime: Duration,
+    /// `AVATAR_KIND`.
+    pub avatars: AvatarSource,
+    /// `RECAPTCHA_SITE_KEY` where `FEATURE_RECAPTCHA` is on: signing up, recovery and new organizations need a
+    /// person's answer then.
+    pub recaptcha_site_key: Option<String>,
+    /// `RECAPTCHA_WHITELISTED_USERS`: users who need not answer.
+    pub recaptcha_spared: HashSet<String>,
 }
 
 impl AccountOptions {
@@ -164,6 +194,10 @@ impl AccountOptions {
             robots_whitelist: HashSet::new(),
             refused_email_domains: HashSet::new(),
             contact_info: Vec::new(),
+            recovery_lifetime: Duration::from_mins(30),
+            avatars: AvatarSource::Local,
+            recaptcha_site_key: None,
+            recaptcha_spared: HashSet::new(),
         }
     }
 

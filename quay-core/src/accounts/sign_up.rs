@@ -18,8 +18,6 @@ use crate::error::ErrorKind;
 
 /// How long a link in a mail counts.
 pub(super) const MAIL_LIFETIME: Duration = Duration::from_hours(72);
-/// How long a link that sets a new password counts.
-const RECOVERY_LIFETIME: Duration = Duration::from_mins(30);
 
 /// What came of signing up.
 #[derive(Debug, Clone)]
@@ -252,8 +250,12 @@ impl Accounts {
             return Err(invalid("The user has no email address"));
         };
         let code = self.code(40);
-        let confirmation =
-            self.confirmation(&code, account.id, ConfirmationPurpose::Recover, RECOVERY_LIFETIME);
+        let confirmation = self.confirmation(
+            &code,
+            account.id,
+            ConfirmationPurpose::Recover,
+            self.0.options.recovery_lifetime,
+        );
         change!(self, |unit| async {
             Ok(unit.insert_confirmation(&confirmation).await?)
         })?;
@@ -262,9 +264,12 @@ impl Accounts {
             email.clone(),
             format!("Recover your {} account", options.title),
             format!(
-                "Hello {},\n\nto choose a new password for {}, open within 30 minutes\n\n{}/recovery?code={code}\n\n\
+                "Hello {},\n\nto choose a new password for {}, open within {} minutes\n\n{}/recovery?code={code}\n\n\
                  If you did not ask for this, do nothing.\n",
-                account.name, options.title, options.base_url
+                account.name,
+                options.title,
+                options.recovery_lifetime.as_secs().div_ceil(60),
+                options.base_url
             ),
         ))
         .await

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::values::{Reader, UrlScheme, wrong};
 use super::{InvalidConfig, Secret, Warning, duration};
-use crate::accounts::AccountOptions;
+use crate::accounts::{AccountOptions, AvatarSource};
 
 /// Tokens for the registry protocol live an hour.
 const TOKEN_LIFETIME_S: u64 = 3600;
@@ -277,6 +277,31 @@ impl Reader<'_> {
         Ok(name)
     }
 
+    fn avatars(&self) -> Result<AvatarSource, InvalidConfig> {
+        const NAME: &str = "AVATAR_KIND";
+        match self.text(NAME)?.as_str() {
+            "local" => Ok(AvatarSource::Local),
+            "gravatar" => Ok(AvatarSource::Gravatar),
+            _ => Err(wrong(NAME, "must be local or gravatar")),
+        }
+    }
+
+    /// The keys for telling people from programs, where that is switched on: the site's and the secret one.
+    pub(super) fn recaptcha(&self) -> Result<Option<(String, Secret)>, InvalidConfig> {
+        const SITE: &str = "RECAPTCHA_SITE_KEY";
+        const SECRET: &str = "RECAPTCHA_SECRET_KEY";
+        let switched_on = self.boolean("FEATURE_RECAPTCHA")?;
+        let site = self.optional_text(SITE)?.filter(|key| !key.is_empty());
+        let secret = self.optional_text(SECRET)?.filter(|key| !key.is_empty());
+        if !switched_on {
+            return Ok(None);
+        }
+        let needed = |name| wrong(name, "must be set, since FEATURE_RECAPTCHA is on");
+        let site = site.ok_or_else(|| needed(SITE))?;
+        let secret = secret.ok_or_else(|| needed(SECRET))?;
+        Ok(Some((site, Secret::new(secret))))
+    }
+
     /// What accounts are told. Without a hostname they are told `localhost`, and the host knows better.
     pub(super) fn accounts(
         &self,
@@ -341,6 +366,10 @@ impl Reader<'_> {
             robots_whitelist: self.text_set("ROBOTS_WHITELIST")?,
             refused_email_domains,
             contact_info: self.texts("CONTACT_INFO")?,
+            recovery_lifetime: self.duration("USER_RECOVERY_TOKEN_LIFETIME")?,
+            avatars: self.avatars()?,
+            recaptcha_site_key: self.recaptcha()?.map(|(site, _)| site),
+            recaptcha_spared: self.text_set("RECAPTCHA_WHITELISTED_USERS")?,
             ..AccountOptions::new(scheme.as_str(), hostname.unwrap_or("localhost"))
         })
     }

@@ -122,10 +122,10 @@ keys! {
     "FEATURE_APP_SPECIFIC_TOKENS" Boolean "true" - [in_effect];
 }
 "auth.ui" {
-    "FEATURE_RECAPTCHA" Boolean "false" - [];
-    "RECAPTCHA_SECRET_KEY" Text "null" - [nullable secret];
-    "RECAPTCHA_SITE_KEY" Text "null" - [nullable];
-    "RECAPTCHA_WHITELISTED_USERS" List "[]" - [];
+    "FEATURE_RECAPTCHA" Boolean "false" - [in_effect];
+    "RECAPTCHA_SECRET_KEY" Text "null" - [nullable secret in_effect];
+    "RECAPTCHA_SITE_KEY" Text "null" - [nullable in_effect];
+    "RECAPTCHA_WHITELISTED_USERS" List "[]" - [in_effect];
 }
 "autoprune" {
     "AUTOPRUNE_DEFAULT_POLICY_TIMEOUT" Number "3600" - [];
@@ -507,7 +507,7 @@ keys! {
 }
 "ui" {
     "AVATAR_COLORS" List r#""(fixed colour list)""# - [];
-    "AVATAR_KIND" Text r#""local""# - [];
+    "AVATAR_KIND" Text r#""local""# - [in_effect];
     "BRANDING" Map "null" - [nullable];
     "CHANNEL_COLORS" List r#""(fixed colour list)""# - [];
     "CONTACT_INFO" List "[]" - [in_effect];
@@ -550,7 +550,7 @@ keys! {
     "RESTRICTED_USER_INCLUDE_ROBOTS" Boolean "null" - [nullable];
     "ROBOTS_DISALLOW" Boolean "null" - [nullable in_effect];
     "ROBOTS_WHITELIST" List "[]" - [in_effect];
-    "USER_RECOVERY_TOKEN_LIFETIME" Text r#""30m""# - [];
+    "USER_RECOVERY_TOKEN_LIFETIME" Text r#""30m""# - [in_effect];
 }
 "verbs" {
     "BITTORRENT_ANNOUNCE_URL" Text r#""https://localhost:6881/announce""# - [];

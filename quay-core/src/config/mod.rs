@@ -158,6 +158,8 @@ pub struct Config {
     pub token_max_lifetime: Duration,
     /// `MAIL_…`, where mail is to be sent.
     pub mail: Option<MailServer>,
+    /// `RECAPTCHA_SECRET_KEY` where `FEATURE_RECAPTCHA` is on.
+    pub recaptcha_secret: Option<Secret>,
     /// What was passed over.
     pub warnings: Vec<Warning>,
     /// Keys that are set and known, and not in effect in this version.
@@ -231,6 +233,7 @@ impl Config {
             instance_key: reader.instance_key()?,
             token_max_lifetime: reader.token_max_lifetime()?,
             mail,
+            recaptcha_secret: reader.recaptcha()?.map(|(_, secret)| secret),
             warnings,
             not_in_effect,
         })

@@ -5,6 +5,7 @@ mod accounts;
 mod checks;
 mod description;
 mod federation;
+mod humans;
 mod roles;
 mod routing;
 mod sessions;

@@ -220,6 +220,7 @@ impl Host {
         let mailbox = Arc::new(Mailbox::default());
         let tools = Tools::new(hasher, secrets, seal, login, Arc::new(RsaKeys), Arc::new(issuer))
             .with_mailer(Arc::clone(&mailbox) as _)
+            .with_human_check(Arc::new(crate::humans::Humans))
             .with_robot_tokens(Arc::new(crate::federation::Robots));
         let accounts = Accounts::new(store, tools, runtime, options);
 

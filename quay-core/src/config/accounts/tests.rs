@@ -72,7 +72,13 @@ fn every_key_of_accounts_is_read() {
         "ROBOTS_WHITELIST": ["org+robot"],
         "FEATURE_BLACKLISTED_EMAILS": true,
         "BLACKLISTED_EMAIL_DOMAINS": ["Spam.Example"],
-        "CONTACT_INFO": ["mailto:admin@example.com"]
+        "CONTACT_INFO": ["mailto:admin@example.com"],
+        "USER_RECOVERY_TOKEN_LIFETIME": "10m",
+        "AVATAR_KIND": "gravatar",
+        "FEATURE_RECAPTCHA": true,
+        "RECAPTCHA_SITE_KEY": "site",
+        "RECAPTCHA_SECRET_KEY": "secret",
+        "RECAPTCHA_WHITELISTED_USERS": ["spared"]
     }"#;
     let written: Value = serde_json::from_str(written).unwrap();
     let config = read(&written).unwrap();
@@ -95,6 +101,10 @@ fn every_key_of_accounts_is_read() {
     assert!(accounts.direct_oauth_clients.contains("client"));
     assert!(accounts.refused_email_domains.contains("spam.example"));
     assert_eq!(accounts.contact_info, ["mailto:admin@example.com"]);
+    assert_eq!(accounts.recaptcha_site_key.as_deref(), Some("site"));
+    assert!(accounts.recaptcha_spared.contains("spared"));
+    let secret = config.recaptcha_secret.as_ref().map(Secret::reveal);
+    assert_eq!(secret, Some("secret"));
     assert_eq!(accounts.tag_expirations_s, [0, 3600]);
     assert_eq!(accounts.app_token_lifetime, Some(Duration::from_hours(28 * 24)));
     assert_eq!(
@@ -103,6 +113,28 @@ fn every_key_of_accounts_is_read() {
     );
     assert_eq!(config.not_in_effect, [""; 0], "keys that are read are in effect");
     assert_eq!(config.warnings, []);
+}
+
+#[test]
+fn people_are_told_from_programs_with_both_keys() {
+    for (value, key) in [
+        (json!({ "FEATURE_RECAPTCHA": true }), "RECAPTCHA_SITE_KEY"),
+        (
+            json!({ "FEATURE_RECAPTCHA": true, "RECAPTCHA_SITE_KEY": "site", "RECAPTCHA_SECRET_KEY": "" }),
+            "RECAPTCHA_SECRET_KEY",
+        ),
+        (json!({ "AVATAR_KIND": "drawn" }), "AVATAR_KIND"),
+        (
+            json!({ "USER_RECOVERY_TOKEN_LIFETIME": "soon" }),
+            "USER_RECOVERY_TOKEN_LIFETIME",
+        ),
+    ] {
+        let error = read(&value).unwrap_err().to_string();
+        assert!(error.contains(key), "{error}");
+    }
+    let off = json!({ "RECAPTCHA_SITE_KEY": "site", "RECAPTCHA_SECRET_KEY": "secret" });
+    let config = read(&off).unwrap();
+    assert!(config.recaptcha_secret.is_none() && config.accounts.recaptcha_site_key.is_none());
 }
 
 #[test]

@@ -15,9 +15,13 @@ use super::views::{members, nullable, team};
 use super::{role, text};
 
 pub(super) async fn create(exchange: Exchange) -> Result<Reply, Error> {
-    exchange
-        .state
-        .accounts
+    let accounts = &exchange.state.accounts;
+    // Whoever may make none is told so first.
+    accounts.require_user_admin(&exchange.caller).await?;
+    accounts
+        .require_human(&exchange.caller, exchange.text("recaptcha_response"))
+        .await?;
+    accounts
         .create_organization(&exchange.caller, text(&exchange, "name"), exchange.text("email"))
         .await?;
     Ok(Reply::json(StatusCode::CREATED, &json!("Created")))

@@ -47,9 +47,11 @@ async fn signed_in(exchange: &Exchange, account: Account) -> Result<Reply, Error
 
 pub(super) async fn sign_up(exchange: Exchange) -> Result<Reply, Error> {
     let text = |name: &str| exchange.text(name);
-    let outcome = exchange
-        .state
-        .accounts
+    let accounts = &exchange.state.accounts;
+    accounts
+        .require_human(&exchange.caller, text("recaptcha_response"))
+        .await?;
+    let outcome = accounts
         .sign_up(
             text("username").unwrap_or_default(),
             text("password").unwrap_or_default(),
@@ -134,7 +136,11 @@ pub(super) async fn sign_out(exchange: Exchange) -> Result<Reply, Error> {
 
 pub(super) async fn recovery(exchange: Exchange) -> Result<Reply, Error> {
     let email = exchange.text("email").unwrap_or_default();
-    exchange.state.accounts.request_recovery(email).await?;
+    let accounts = &exchange.state.accounts;
+    accounts
+        .require_human(&exchange.caller, exchange.text("recaptcha_response"))
+        .await?;
+    accounts.request_recovery(email).await?;
     Ok(Reply::ok(&json!({ "status": "sent" })))
 }
 
