@@ -60,6 +60,7 @@ cases! { dyn AccountStore:
         a_team_is_made_once,
         teams_are_paged_by_name,
         members_join_and_leave_once,
+        who_administers_is_told,
         racing_members_join_once,
         invitations_are_listed_oldest_first,
         invitations_are_paged_by_id,

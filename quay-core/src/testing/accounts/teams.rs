@@ -5,7 +5,8 @@ use super::{
     there, token, user,
 };
 use crate::accounts::{
-    AccountFilter, Grantee, Prototype, RepositoryRole, Standing, Team, TeamInvite, TeamKey, TeamRole,
+    AccountFilter, AccountKey, Grantee, Prototype, RepositoryRole, Standing, Team, TeamInvite, TeamKey,
+    TeamRole,
 };
 use crate::metadata::{PageRequest, Visibility};
 use crate::testing::{Instance, ensure};
@@ -290,5 +291,37 @@ pub(super) async fn a_deleted_team_takes_everything_along(instance: &mut dyn Ins
         "a deleted team is given a role by default"
     );
     unit.commit().await?;
+    Ok(())
+}
+
+pub(super) async fn who_administers_is_told(instance: &mut dyn Instance<Store>) -> Outcome {
+    let store = store(instance);
+    let mut unit = store.begin_accounts().await?;
+    let accounts = unit.accounts();
+    let acme = organization(accounts, "acme").await?;
+    let other = organization(accounts, "other").await?;
+    let ann = user(accounts, "ann").await?;
+    let bob = user(accounts, "bob").await?;
+    team(accounts, acme, "members", TeamRole::Creator, &[ann, bob]).await?;
+    team(accounts, other, "owners", TeamRole::Admin, &[ann, bob]).await?;
+    ensure!(
+        !accounts.has_admin(acme, None).await?,
+        "a member, or another organization's administrator, is called one"
+    );
+    let owners = team(accounts, acme, "owners", TeamRole::Admin, &[ann]).await?;
+    ensure!(accounts.has_admin(acme, None).await?, "ann administers");
+    ensure!(
+        !accounts.has_admin(acme, Some(ann)).await?,
+        "ann is counted although she is not to be"
+    );
+    accounts.add_member(owners, bob).await?;
+    ensure!(accounts.has_admin(acme, Some(ann)).await?, "bob administers");
+    let mut disabled = there(accounts.account(AccountKey::Id(bob)).await?, "bob")?;
+    disabled.enabled = false;
+    accounts.save_account(&disabled).await?;
+    ensure!(
+        !accounts.has_admin(acme, Some(ann)).await?,
+        "somebody who is switched off administers"
+    );
     Ok(())
 }
