@@ -283,6 +283,10 @@ impl RegistryTokens {
 
 #[async_trait]
 impl TokenIssuer for RegistryTokens {
+    fn key_id(&self) -> Option<String> {
+        Some(self.signing_key().kid().to_owned())
+    }
+
     /// Keeps the calling thread busy for about a millisecond.
     async fn issue(&self, request: &TokenRequest<'_>) -> Result<String, StoreError> {
         let grants: Vec<AccessEntry> = request

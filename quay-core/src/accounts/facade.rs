@@ -230,6 +230,12 @@ impl Accounts {
         &self.0.tools.seal
     }
 
+    /// The id of the key that tokens are signed with here.
+    #[must_use]
+    pub fn signing_key_id(&self) -> Option<String> {
+        self.0.tools.issuer.key_id()
+    }
+
     /// The store behind it.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn AccountStore> {

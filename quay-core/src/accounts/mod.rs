@@ -2,6 +2,7 @@
 
 mod applications;
 mod authorization;
+mod explain;
 mod facade;
 mod federation;
 mod human;
@@ -28,6 +29,7 @@ mod users;
 
 pub use applications::{ApplicationChanges, ApplicationView, IssuedToken, OAUTH_TOKEN_LIFETIME, TOKEN_NAME};
 pub use authorization::{AuthorizationRequest, CheckedRequest, NotAuthorized};
+pub use explain::{Explanation, Known, KnownTeam, Reason, ReasonKind, RepositoryAction, explain};
 pub use facade::{Accounts, CHANGE_MEMORY, Subject, Tools};
 pub use human::HumanCheck;
 pub use keys::{CreatedServiceKey, KeyPut, KeyStatus, ServiceKeyView};

@@ -134,6 +134,12 @@ pub trait TokenIssuer: Debug + Send + Sync + 'static {
     /// # Errors
     /// When there is no key to sign with.
     async fn issue(&self, request: &TokenRequest<'_>) -> Result<String, StoreError>;
+
+    /// The id of the key that is signed with, for whoever looks for what is wrong; none where there are no
+    /// ids.
+    fn key_id(&self) -> Option<String> {
+        None
+    }
 }
 
 /// What an identity provider said of a robot, and the robot's owner trusts it to.

@@ -91,8 +91,36 @@ fn page() -> String {
         names.dedup();
         writeln!(page, "| {area} | {} |", names.join(", ")).unwrap();
     }
+    page.push_str(ROUTES);
     page
 }
+
+/// Routes that are none of the API's.
+const ROUTES: &str = "
+## Outside /api/v1
+
+| route | served | |
+|---|---|---|
+| `/v2/...` | yes | the registry protocol; `/v2/auth` issues its tokens |
+| `GET /` | yes | the first page, with the token that a login needs |
+| `GET /csrf_token`, `GET /config` | yes | |
+| `GET /.well-known/app-capabilities`, `GET /.well-known/change-password`, `GET /robots.txt` | yes | |
+| `GET /health`, `/health/instance`, `/health/endtoend`, `/status`, `/health/warning` | yes | signed in, superusers see `services_expanded`, `notes`, `is_testing`, `config_provider`, `local_service_key_id` and `hostname` besides |
+| `GET /health/dbrevision`, `GET /health/enabledebug` | no | 404: the schema is brought up to date at start, and `RUST_LOG` says what is logged |
+| `GET /_internal_ping`, `/v1/_internal_ping`, `/c1/_internal_ping`, `/secscan/_internal_ping` | yes | |
+| `GET /oauth/authorize`, `POST /oauth/authorizeapp`, `POST /oauth/denyapp`, `GET /oauth/localapp`, `POST /oauth/access_token` | yes | |
+| `GET /oauth2/federation/robot/token` | yes | |
+| `/oauth2/{service}/callback` and below | no | external logins |
+| `POST /oauth/authorize/assignuser` | no | |
+| `GET /confirm`, `/recovery`, `/confirminvite` | yes | the links in mails |
+| `/keys/services/{service}/keys`, `/keys/services/{service}/keys/{kid}` | yes | the key server |
+| `POST /webhooks/push/trigger/{uuid}` | no | builds |
+| `GET /c1/squash/{namespace}/{repository}/{tag}` | no | squashed images |
+| `/cnr/...` | no | application registry |
+| `GET /exportedlogs/{file_id}` | no | |
+| `GET /realtime/user/subscribe` | no | |
+| `GET /repository/{namespace}/{repository}/status` | no | build badges |
+";
 
 const fn since(operation: &Operation) -> &'static str {
     match operation.since {

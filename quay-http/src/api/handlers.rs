@@ -101,6 +101,7 @@ handlers! {
     "detachExternalLogin" => users::detach_external,
     "discovery" => super::discovery::discovery,
     "generateUserClientKey" => users::client_key,
+    "explainRepositoryPermission" => permissions::explain,
     "getAppToken" => applications::get_app_token,
     "getApplicationInformation" => applications::information,
     "getErrorDescription" => super::errors::describe,

@@ -60,8 +60,19 @@ impl Scope {
     }
 }
 
-/// Runs the checks, all at once. `expanded` says whether the reasons are told.
-pub(crate) async fn health(checks: &[Arc<dyn HealthCheck>], scope: Scope, expanded: Option<&str>) -> Reply {
+/// What superusers are told besides.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    pub(crate) hostname: String,
+    pub(crate) key_id: Option<String>,
+}
+
+/// Runs the checks, all at once. With `expanded`, the reasons are told, and whose they are.
+pub(crate) async fn health(
+    checks: &[Arc<dyn HealthCheck>],
+    scope: Scope,
+    expanded: Option<Instance>,
+) -> Reply {
     let asked = checks.iter().filter(|check| scope.holds(check.level()));
     let results = join_all(asked.map(|check| async move {
         let late = || Err("no answer in time".to_owned());
@@ -80,11 +91,14 @@ pub(crate) async fn health(checks: &[Arc<dyn HealthCheck>], scope: Scope, expand
         .map(|(service, result)| ((*service).to_owned(), result.is_ok().into()))
         .collect();
     let mut data = json!({ "services": services });
-    if let Some(hostname) = expanded {
+    if let Some(instance) = expanded {
         data["services_expanded"] = results.iter().map(expand).collect::<Map<_, _>>().into();
         data["notes"] = json!([]);
         data["is_testing"] = false.into();
-        data["hostname"] = hostname.into();
+        // As Quay calls a configuration that it reads from a directory.
+        data["config_provider"] = "file".into();
+        data["local_service_key_id"] = instance.key_id.into();
+        data["hostname"] = instance.hostname.into();
     }
     Reply::json(status, &json!({ "data": data, "status_code": status.as_u16() }))
 }

@@ -20,7 +20,7 @@ use tracing::Instrument as _;
 use super::checks::{of_session, session};
 use super::dispatch::{ApiService, finish};
 use super::failure::{bare, failure, no_such_page};
-use super::health::{HealthCheck, Scope, health};
+use super::health::{HealthCheck, Instance, Scope, health};
 use super::mail_links::{self, MailLink};
 use super::oauth::{self, Endpoint};
 use super::page;
@@ -68,7 +68,9 @@ impl Page {
             "/health" | "/health/instance" => Self::Health(Scope::Instance),
             "/status" | "/health/endtoend" => Self::Health(Scope::EndToEnd),
             "/health/warning" => Self::Health(Scope::Warning),
-            "/_internal_ping" | "/v1/_internal_ping" | "/secscan/_internal_ping" => Self::Ping,
+            "/_internal_ping" | "/v1/_internal_ping" | "/c1/_internal_ping" | "/secscan/_internal_ping" => {
+                Self::Ping
+            }
             "/robots.txt" => Self::Robots,
             _ => {
                 return Endpoint::at(path)
@@ -156,7 +158,10 @@ impl WebService {
                 // Probes have no session, and the store that holds accounts may be what fails.
                 let caller = self.caller(parts).await.unwrap_or_else(|_| Caller::anonymous());
                 let superuser = caller.account().is_some_and(|name| options.is_superuser(name));
-                let expanded = superuser.then_some(options.hostname.as_str());
+                let expanded = superuser.then(|| Instance {
+                    hostname: options.hostname.clone(),
+                    key_id: state.accounts.signing_key_id(),
+                });
                 health(&self.checks, scope, expanded).await
             }
             Page::Ping => Reply::text(StatusCode::OK, "true"),

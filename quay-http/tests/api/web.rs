@@ -80,7 +80,30 @@ async fn health() {
         seen["data"]["services_expanded"]["database"]["failure"],
         "db1 is down"
     );
-    assert_eq!(seen["data"]["hostname"], "registry.example");
+    let data = seen["data"].as_object().unwrap();
+    assert_eq!(data["hostname"], "registry.example");
+    assert_eq!(data["config_provider"], "file");
+    assert!(
+        data["local_service_key_id"]
+            .as_str()
+            .is_some_and(|kid| !kid.is_empty())
+    );
+    assert_eq!(
+        (&data["notes"], &data["is_testing"]),
+        (&serde_json::json!([]), &false.into())
+    );
+    assert_eq!(data.len(), 7, "{data:?}");
+    for path in ["/health/dbrevision", "/health/enabledebug"] {
+        assert_eq!(host.get(path).await.status, 404, "{path}");
+    }
+    for path in [
+        "/_internal_ping",
+        "/v1/_internal_ping",
+        "/c1/_internal_ping",
+        "/secscan/_internal_ping",
+    ] {
+        assert_eq!(host.get(path).await.text(), "true", "{path}");
+    }
 }
 
 #[tokio::test]

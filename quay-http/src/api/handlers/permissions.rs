@@ -1,7 +1,7 @@
 //! Roles in one repository.
 
-use quay_core::Error;
-use quay_core::accounts::{RepositoryRole, Team, UserPermission};
+use quay_core::accounts::{RepositoryAction, RepositoryRole, Team, UserPermission};
+use quay_core::{Error, ErrorKind};
 use serde_json::{Value, json};
 
 use super::super::avatar;
@@ -77,6 +77,41 @@ pub(super) async fn transitive(exchange: Exchange) -> Result<Reply, Error> {
         .map(|role| json!({ "role": role.as_str() }))
         .collect();
     Ok(Reply::ok(&json!({ "permissions": roles })))
+}
+
+pub(super) async fn explain(exchange: Exchange) -> Result<Reply, Error> {
+    let name = exchange.repository()?;
+    let invalid = |message: &str| Error::new(ErrorKind::InvalidRequest, message);
+    let account = exchange.query.text("account").unwrap_or_default();
+    let action = exchange.query.text("action").unwrap_or_default();
+    let action = RepositoryAction::from_name(action)
+        .ok_or_else(|| invalid("action must be pull, push, admin or create"))?;
+    let found = exchange
+        .state
+        .accounts
+        .explain(&exchange.caller, name, account, action)
+        .await?;
+    let reasons: Vec<Value> = found
+        .reasons
+        .iter()
+        .map(|reason| {
+            let mut view = json!({ "kind": reason.kind.as_str(), "detail": reason.detail });
+            if let Some(role) = reason.role {
+                view["role"] = role.into();
+            }
+            if let Some(team) = &reason.team {
+                view["team"] = team.as_str().into();
+            }
+            view
+        })
+        .collect();
+    Ok(Reply::ok(&json!({
+        "account": account,
+        "action": action.as_str(),
+        "repository": name.path(),
+        "allowed": found.allowed,
+        "reasons": reasons,
+    })))
 }
 
 pub(super) async fn set_user(exchange: Exchange) -> Result<Reply, Error> {

@@ -45,6 +45,20 @@ fn permissions() -> Vec<Row> {
         ),
         row("deleteUserPermissions", "DELETE", OTHER, ADMIN, 400),
         row("getUserTransitivePermission", "GET", TRANSITIVE, ADMIN, 200),
+        row(
+            "explainRepositoryPermission",
+            "GET",
+            "/repository/org/app/explain?account=spare&action=pull",
+            Who::RepositoryAdminOrSuperuser,
+            200,
+        ),
+        row(
+            "explainRepositoryPermission",
+            "GET",
+            "/repository/org/app/explain?account=$me&action=push",
+            Who::User,
+            200,
+        ),
         // Who may not know whether there is such a repository is not told.
         row(
             "listRepoUserPermissions",

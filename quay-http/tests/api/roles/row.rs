@@ -21,6 +21,8 @@ pub(super) enum Who {
     TeamMember,
     /// Administrators of the organization, and with it of its repositories.
     OrganizationAdmin,
+    /// Administrators of the repository, and superusers.
+    RepositoryAdminOrSuperuser,
     Superuser,
     /// Superusers where they have every right, which is not the default.
     FullSuperuser,
@@ -39,6 +41,9 @@ impl Who {
             }
             Self::TeamMember => matches!(role, Role::Member | Role::Admin | Role::Token),
             Self::OrganizationAdmin => matches!(role, Role::Admin | Role::Token),
+            Self::RepositoryAdminOrSuperuser => {
+                Self::OrganizationAdmin.includes(role) || Self::Superuser.includes(role)
+            }
             Self::Superuser => matches!(role, Role::Superuser | Role::SuperToken),
             Self::FullSuperuser => false,
         }

@@ -15,6 +15,9 @@ fn wanted(row: &Row) -> Option<Scope> {
         _ if row.id == "createOrganizationApplicationToken" => None,
         // Wants `user:admin` too.
         _ if row.id == "getOrgRobotPermissions" => None,
+        Who::User | Who::RepositoryAdminOrSuperuser if row.path_of("").starts_with("/api/v1/repository/") => {
+            Some(Scope::AdminRepo)
+        }
         Who::User => Some(Scope::AdminUser),
         Who::OrganizationAdmin if row.path_of("").starts_with("/api/v1/repository/") => {
             Some(Scope::AdminRepo)
