@@ -3,6 +3,7 @@
 mod applications;
 mod authorization;
 mod facade;
+mod invites;
 mod keys;
 mod log;
 mod login;
@@ -41,8 +42,8 @@ pub use log::{ActionLog, LogEntry, LogKind};
 pub use name::{is_account_name, is_email, robot_name};
 pub use options::AccountOptions;
 pub use ports::{
-    KeyServerToken, LoginEngine, Mail, Mailer, NewKeyPair, PasswordHasher, PasswordVerdict, RegistryClaims,
-    Seal, SecretBox, ServiceKeyCrypto, TokenIssuer, TokenRequest,
+    HashingLeave, KeyServerToken, LoginEngine, Mail, Mailer, NewKeyPair, PasswordHasher, PasswordVerdict,
+    RegistryClaims, Seal, SecretBox, ServiceKeyCrypto, TokenIssuer, TokenRequest,
 };
 pub use record::{
     AccessToken, Account, AccountId, AccountKind, AppToken, Application, AuthorizationCode, Change,
