@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod api;
+mod attempts;
 mod body;
 mod conditional;
 #[cfg(feature = "server")]
@@ -28,6 +29,7 @@ mod smtp;
 mod token;
 
 pub use api::{ApiService, ApiSettings, HealthCheck, HealthLevel, WebService};
+pub use attempts::LoginAttempts;
 pub use body::ResponseBody;
 pub use keys::KeyService;
 pub use runtime::{TokioSpawner, tokio_runtime};

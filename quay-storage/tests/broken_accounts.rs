@@ -10,8 +10,8 @@ use futures::FutureExt;
 use quay_core::accounts::{
     AccessToken, Account, AccountCursor, AccountFilter, AccountId, AccountKey, AccountReader, AccountReads,
     AccountStore, AccountUnit, AccountWriter, AccountWrites, ActionLog, AppToken, AppTokenKey, Application,
-    AuthorizationCode, Change, Confirmation, ConfirmationPurpose, CredentialReader, CredentialWriter, Grant, GrantReader,
-    GrantWriter, Grantee, LogEntry, Message, Notice, NoticeReader, NoticeWriter, OAuthToken,
+    AuthorizationCode, Change, Confirmation, ConfirmationPurpose, CredentialReader, CredentialWriter, Grant,
+    GrantReader, GrantWriter, Grantee, LogEntry, Message, Notice, NoticeReader, NoticeWriter, OAuthToken,
     OAuthTokenFilter, OAuthTokenKey, Prototype, RepositoryRole, ServiceKey, Standing, Starred, Team,
     TeamInvite, TeamKey, TeamReader, TeamSummary, TeamWriter,
 };

@@ -18,7 +18,8 @@ use async_trait::async_trait;
 use super::log::LogEntry;
 use super::record::{
     AccessToken, Account, AccountId, AppToken, Application, AuthorizationCode, Change, Confirmation,
-    ConfirmationPurpose, Grant, Grantee, Message, Notice, OAuthToken, Prototype, ServiceKey, Starred, Team, TeamInvite, TeamSummary,
+    ConfirmationPurpose, Grant, Grantee, Message, Notice, OAuthToken, Prototype, ServiceKey, Starred, Team,
+    TeamInvite, TeamSummary,
 };
 use super::rights::Standing;
 use super::role::RepositoryRole;

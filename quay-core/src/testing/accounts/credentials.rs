@@ -144,7 +144,10 @@ pub(super) async fn codes_are_collected_oldest_first(instance: &mut dyn Instance
     commit!(store, |unit| {
         for (seed, left) in [("late", true), ("second", false), ("first", false), ("now", true)] {
             let found = unit.take_code(&token(seed)).await?.is_some();
-            ensure!(found == left, "after collections the code {seed} is there: {found}");
+            ensure!(
+                found == left,
+                "after collections the code {seed} is there: {found}"
+            );
         }
     });
     Ok(())

@@ -337,7 +337,10 @@ pub(super) async fn confirmations_are_collected_oldest_first(instance: &mut dyn 
     commit!(store, |unit| {
         for (code, left) in [("late", true), ("second", false), ("first", false), ("now", true)] {
             let found = unit.take_confirmation(code).await?.is_some();
-            ensure!(found == left, "after collections the code {code} is there: {found}");
+            ensure!(
+                found == left,
+                "after collections the code {code} is there: {found}"
+            );
         }
     });
     Ok(())

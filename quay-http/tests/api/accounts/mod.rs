@@ -7,6 +7,7 @@ mod login;
 mod names;
 mod races;
 mod renaming;
+mod sign_up;
 
 use quay_core::accounts::AccountOptions;
 use serde_json::Value;

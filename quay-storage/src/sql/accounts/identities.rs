@@ -334,8 +334,14 @@ impl AccountWriter for Unit {
         }
         // No change was ever as long ago, so nobody hears of this one.
         let (columns, unique) = (["subject", "at_ms"], ["subject"]);
-        self.upsert("qr_change", &columns, values!["beginnings", 0, 0], &unique, &["at_ms = ?"])
-            .await
+        self.upsert(
+            "qr_change",
+            &columns,
+            values!["beginnings", 0, 0],
+            &unique,
+            &["at_ms = ?"],
+        )
+        .await
     }
 
     async fn insert_account(&mut self, account: &Account) -> Result<Option<AccountId>, StoreError> {
