@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_lock::{Semaphore, SemaphoreGuardArc};
+use async_trait::async_trait;
 use aws_lc_rs::hmac;
 use moka::sync::Cache;
-use quay_core::accounts::PasswordHasher;
+use quay_core::accounts::{HashingLeave, PasswordHasher};
 use quay_core::runtime::{Runtime, Timestamp, blocking};
 use quay_core::{StoreError, StoreErrorKind};
 
@@ -24,7 +25,9 @@ const REMEMBERED: u64 = 10_000;
 /// keyed fingerprint of hash and password together: whoever changes a password changes its hash, and the
 /// old password is not remembered for the new hash. Nothing is remembered of what was wrong.
 ///
-/// Share one among everything that compares passwords.
+/// Share one among everything that compares passwords, and hand it on as the [`PasswordHasher`] of accounts:
+/// new passwords are hashed under the same limit. A quarter of the callers who wait may wait for that, so
+/// that logins have the rest.
 pub struct PasswordChecks {
     hasher: Arc<dyn PasswordHasher>,
     runtime: Runtime,
@@ -32,6 +35,8 @@ pub struct PasswordChecks {
     released: Arc<AtomicUsize>,
     waiting: AtomicUsize,
     max_waiting: usize,
+    /// Who among them has a new password.
+    waiting_to_hash: AtomicUsize,
     fingerprint: hmac::Key,
     right: Cache<[u8; 32], Timestamp>,
 }
@@ -47,6 +52,7 @@ impl fmt::Debug for PasswordChecks {
 }
 
 /// Leave to compute one hash.
+#[derive(Debug)]
 pub(crate) struct Permit {
     _guard: SemaphoreGuardArc,
     released: Arc<AtomicUsize>,
@@ -89,6 +95,7 @@ impl PasswordChecks {
             permits: Arc::new(Semaphore::new(4)),
             released: Arc::default(),
             waiting: AtomicUsize::new(0),
+            waiting_to_hash: AtomicUsize::new(0),
             max_waiting: 64,
             fingerprint: hmac::Key::new(hmac::HMAC_SHA256, &secret),
             right: Cache::builder()
@@ -199,6 +206,31 @@ impl PasswordChecks {
     }
 }
 
+#[async_trait]
+impl PasswordHasher for PasswordChecks {
+    async fn leave(&self) -> Result<HashingLeave, StoreError> {
+        let busy = || {
+            let what = "hash a password: too many wait for that";
+            StoreError::new(StoreErrorKind::Unavailable, what)
+        };
+        let ahead = self.waiting_to_hash.fetch_add(1, Ordering::SeqCst);
+        let _waiting = Waiting(&self.waiting_to_hash);
+        if ahead > self.max_waiting / 4 {
+            return Err(busy());
+        }
+        let permit = self.permit().await.ok_or_else(busy)?;
+        Ok(HashingLeave::new(permit))
+    }
+
+    fn hash(&self, password: &str) -> Result<String, StoreError> {
+        self.hasher.hash(password)
+    }
+
+    fn verify(&self, password: &str, hash: &str) -> bool {
+        self.hasher.verify(password, hash)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use futures::FutureExt as _;
@@ -285,5 +317,27 @@ mod tests {
         assert!(third.is_overtaken(since) && !third.is_overtaken(checks.ended()));
         drop(third);
         assert!(checks.permit().now_or_never().unwrap().is_some());
+    }
+
+    #[test]
+    fn new_passwords_wait_with_the_others_and_leave_them_room() {
+        let (checks, _, _) = checks();
+        let checks = checks.with_limits(1, 4);
+        let first = checks.leave().now_or_never().unwrap().unwrap();
+        let mut waiting: Vec<_> = (0..2).map(|_| checks.leave()).collect();
+        for leave in &mut waiting {
+            assert!(leave.as_mut().now_or_never().is_none());
+        }
+        let refused = checks.leave().now_or_never().unwrap().unwrap_err();
+        assert_eq!(refused.kind(), StoreErrorKind::Unavailable);
+        // A login still finds room.
+        let mut login = Box::pin(checks.permit());
+        assert!(login.as_mut().now_or_never().is_none());
+        drop(first);
+        for leave in waiting {
+            drop(block_on(leave).unwrap());
+        }
+        assert!(block_on(login).is_some());
+        drop(checks.leave().now_or_never().unwrap().unwrap());
     }
 }

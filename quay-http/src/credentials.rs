@@ -43,6 +43,13 @@ impl Presented {
         }
     }
 
+    /// Whether it is a user's password: robots and tokens have names of their own, and secrets that nobody
+    /// guesses.
+    pub(crate) fn is_password(&self) -> bool {
+        matches!(self, Self::Basic(username, _)
+            if !username.starts_with('$') && (username.contains('@') || !username.contains('+')))
+    }
+
     pub(crate) fn as_credentials(&self) -> Credentials<'_> {
         match self {
             Self::None => Credentials::None,

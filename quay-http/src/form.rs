@@ -37,6 +37,11 @@ impl Fields {
         is_form(headers).then(|| Self::parse(body))
     }
 
+    /// Whether a value holds a zero byte, which not every database takes.
+    pub(crate) fn hold_zero(&self) -> bool {
+        self.0.iter().any(|(_, value)| value.contains('\0'))
+    }
+
     /// A field's value, the first one if there are several.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(known, _)| known == name);

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod api;
+mod attempts;
 mod body;
 #[cfg(feature = "client")]
 mod client;
@@ -33,6 +34,7 @@ mod smtp;
 mod token;
 
 pub use api::{ApiService, ApiSettings, HealthCheck, HealthLevel, WebService};
+pub use attempts::LoginAttempts;
 pub use body::ResponseBody;
 #[cfg(feature = "client")]
 pub use client::ReqwestClient;

@@ -21,6 +21,7 @@ use semver::VersionReq;
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
+use crate::attempts::LoginAttempts;
 use crate::body::ResponseBody;
 use crate::credentials::Presented;
 use crate::docker_version;
@@ -85,6 +86,8 @@ pub struct Settings {
     pub refused_docker_versions: Option<VersionReq>,
     /// Whether `GET /v2/` is answered at all: `FEATURE_ADVERTISE_V2`.
     pub advertise_v2: bool,
+    /// Counts failed logins by address; the service counts for itself where there is none.
+    pub login_attempts: Option<LoginAttempts>,
 }
 
 impl Default for Settings {
@@ -94,6 +97,7 @@ impl Default for Settings {
             body_idle: Duration::from_mins(1),
             refused_docker_versions: None,
             advertise_v2: true,
+            login_attempts: None,
         }
     }
 }
@@ -124,6 +128,13 @@ impl Settings {
     #[must_use]
     pub const fn with_advertise_v2(mut self, advertise: bool) -> Self {
         self.advertise_v2 = advertise;
+        self
+    }
+
+    /// Sets what counts failed logins by address, together with other services.
+    #[must_use]
+    pub fn with_login_attempts(mut self, attempts: LoginAttempts) -> Self {
+        self.login_attempts = Some(attempts);
         self
     }
 }

@@ -26,6 +26,7 @@ use serde_json::{Value, json};
 use tracing::Instrument as _;
 
 use crate::api::iso8601;
+use crate::attempts::LoginAttempts;
 use crate::body::{ResponseBody, collected, incoming};
 use crate::credentials::Presented;
 use crate::docker_version;
@@ -59,6 +60,7 @@ pub struct TokenService {
     accounts: Accounts,
     registry: Registry,
     settings: Arc<Settings>,
+    attempts: LoginAttempts,
     request_ids: Arc<RequestIds>,
 }
 
@@ -96,7 +98,10 @@ impl TokenService {
     #[must_use]
     pub fn new(accounts: Accounts, registry: Registry, settings: Settings) -> Self {
         let request_ids = RequestIds::new(accounts.runtime());
+        let attempts = settings.login_attempts.clone();
+        let attempts = attempts.unwrap_or_else(|| LoginAttempts::new(accounts.runtime().clone()));
         Self {
+            attempts,
             accounts,
             registry,
             settings: Arc::new(settings),
@@ -147,7 +152,7 @@ impl TokenService {
     }
 
     async fn issue(&self, asked: &Asked, parts: &Parts) -> Result<Answer, Refusal> {
-        let identity = match self.identity(&asked.login).await {
+        let identity = match self.judged(&asked.login, parts).await {
             Ok(identity) => identity,
             Err(error) => {
                 if let (ErrorKind::Unauthorized | ErrorKind::Throttled, Presented::Basic(username, _)) =
@@ -201,6 +206,21 @@ impl TokenService {
 
     fn scopes(&self, asked: &Asked) -> Result<Vec<AskedScope>, Error> {
         scope::parse(&asked.scopes, &self.registry, &self.accounts.options().hostname)
+    }
+
+    /// Who logs in, unless the address has failed too often.
+    async fn judged(&self, login: &Presented, parts: &Parts) -> Result<Option<Identity>, Error> {
+        if !login.is_password() {
+            return self.identity(login).await;
+        }
+        let address = accompanied(Caller::anonymous(), parts).client_address;
+        let attempt = self.attempts.begin(address).await?;
+        let identity = self.identity(login).await;
+        let failed = |error: &Error| error.kind() == ErrorKind::Unauthorized;
+        if !identity.as_ref().is_err_and(failed) {
+            attempt.forgive();
+        }
+        identity
     }
 
     /// Who logs in; `None` for nobody in particular.

@@ -17,8 +17,9 @@ use quay_core::config::Config;
 use quay_core::http::HttpClient;
 use quay_core::runtime::Runtime;
 use quay_http::{
-    ApiService, ApiSettings, FederationService, InvalidMailServer, KeyService, Recaptcha, RegistryService,
-    ReqwestClient, Settings, Site, SmtpMailer, TokenService, TokioSpawner, WebService, tokio_runtime,
+    ApiService, ApiSettings, FederationService, InvalidMailServer, KeyService, LoginAttempts, Recaptcha,
+    RegistryService, ReqwestClient, Settings, Site, SmtpMailer, TokenService, TokioSpawner, WebService,
+    tokio_runtime,
 };
 use semver::VersionReq;
 
@@ -58,10 +59,10 @@ pub(crate) async fn compose(
     let (seal, secret_box) = (seal(&secrets, &runtime)?, secret_box(&secrets, &runtime)?);
 
     let hasher = Arc::new(Bcrypt::new(Arc::clone(&runtime.random)));
-    let checks = Arc::new(PasswordChecks::new(Arc::clone(&hasher) as _, runtime.clone()));
+    let checks = Arc::new(PasswordChecks::new(hasher, runtime.clone()));
     let login = DatabaseLogin::new(Arc::clone(&store), Arc::clone(&checks), runtime.clone());
     let login: Arc<dyn LoginEngine> = Arc::new(login);
-    let oauth = OAuthBearer::new(Arc::clone(&store), checks, &options, runtime.clone());
+    let oauth = OAuthBearer::new(Arc::clone(&store), Arc::clone(&checks), &options, runtime.clone());
     let key_path = data.join("service-key.pem");
     let key = Found::at(key_path.clone(), &runtime).await?;
     let token_options = RegistryTokenOptions::new(&options, config.registry.library.clone())
@@ -90,7 +91,7 @@ pub(crate) async fn compose(
     let credentials: Arc<dyn Authenticator> = Arc::new(credentials.with_federation(Arc::clone(&robots)));
 
     let mut tools = Tools::new(
-        hasher,
+        checks,
         secret_box,
         seal,
         login,
@@ -178,13 +179,16 @@ pub(crate) async fn site(
     workers::keep_key(own_key, spawner);
     workers::keep_collected(&accounts, spawner);
 
+    let attempts = LoginAttempts::new(accounts.runtime().clone());
     let settings = Settings::default()
+        .with_login_attempts(attempts.clone())
         .with_refused_docker_versions(refused_docker_versions(accounts.options())?)
         .with_advertise_v2(accounts.options().advertise_v2);
     let token_settings = settings
         .clone()
         .with_authenticators(vec![Arc::clone(&credentials)]);
     let api_settings = ApiSettings::default()
+        .with_login_attempts(attempts)
         .with_authenticators(vec![Arc::new(oauth), credentials])
         .with_nested_names(config.registry.nested_names);
     let api = ApiService::new(accounts.clone(), api_settings);

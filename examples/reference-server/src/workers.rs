@@ -17,7 +17,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_hours(1);
 /// A token feels within five seconds what happened to what it rests on.
 const CHANGES_INTERVAL: Duration = Duration::from_secs(1);
 const COLLECT_INTERVAL: Duration = Duration::from_hours(1);
-/// App-specific tokens that one unit of work removes.
+/// Tokens, or codes, that one unit of work removes.
 const COLLECTED_AT_ONCE: usize = 500;
 /// When what has failed is tried again, if it is not due before.
 const RETRY: Duration = Duration::from_mins(1);
@@ -87,7 +87,7 @@ pub(crate) fn keep_key(key: OwnKey, spawner: &TokioSpawner) {
     );
 }
 
-/// Removes what has ended: app-specific tokens, service keys, and changes that no token can feel.
+/// Removes what has ended: app-specific tokens, codes, service keys, and changes that no token can feel.
 pub(crate) fn keep_collected(accounts: &Accounts, spawner: &TokioSpawner) {
     let accounts = accounts.clone();
     spawner.uncounted().spawn(
@@ -113,8 +113,16 @@ async fn collect(accounts: &Accounts) -> Result<(), Failure> {
             break;
         }
     }
+    let mut codes = 0;
+    loop {
+        let removed = accounts.collect_codes(COLLECTED_AT_ONCE).await?;
+        codes += removed;
+        if removed < COLLECTED_AT_ONCE as u64 {
+            break;
+        }
+    }
     let keys = accounts.collect_service_keys().await?;
     accounts.forget_changes().await?;
-    tracing::debug!(tokens, keys, "collected");
+    tracing::debug!(tokens, codes, keys, "collected");
     Ok(())
 }

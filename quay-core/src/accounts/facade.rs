@@ -283,7 +283,13 @@ impl Accounts {
     /// Hashes a password where that disturbs nobody.
     pub(super) async fn hash(&self, password: &str) -> Result<String, Error> {
         let (hasher, password) = (Arc::clone(&self.0.tools.hasher), password.to_owned());
-        blocking(&*self.0.runtime.spawner, move || hasher.hash(&password))
+        let leave = hasher.leave().await?;
+        let work = move || {
+            let hash = hasher.hash(&password);
+            drop(leave);
+            hash
+        };
+        blocking(&*self.0.runtime.spawner, work)
             .await
             .map_err(|_| StoreError::new(StoreErrorKind::Unavailable, "the host is shutting down"))?
             .map_err(Error::from)
@@ -293,7 +299,13 @@ impl Accounts {
     pub(super) async fn fits(&self, password: &str, hash: &str) -> Result<bool, Error> {
         let hasher = Arc::clone(&self.0.tools.hasher);
         let (password, hash) = (password.to_owned(), hash.to_owned());
-        blocking(&*self.0.runtime.spawner, move || hasher.verify(&password, &hash))
+        let leave = hasher.leave().await?;
+        let work = move || {
+            let fits = hasher.verify(&password, &hash);
+            drop(leave);
+            fits
+        };
+        blocking(&*self.0.runtime.spawner, work)
             .await
             .map_err(|_| StoreError::new(StoreErrorKind::Unavailable, "the host is shutting down").into())
     }

@@ -32,14 +32,21 @@ impl Accounts {
         };
         let error = match verdict {
             PasswordVerdict::Proven(account) if account.verified || !self.0.options.mailing => {
-                if let Some(code) = invite_code.filter(|code| !code.is_empty()) {
-                    self.accept_for(&account, code, caller).await?;
+                if let Some(code) = invite_code.filter(|code| !code.is_empty())
+                    && let Err(error) = self.accept_for(&account, code, caller).await
+                {
+                    // The password was right, whatever the code is.
+                    tracing::debug!(%error, source = ?error.store_error(), "an invitation was not accepted");
                 }
                 self.log_login(caller, Some(&account.name), "quayauth", None)
                     .await?;
                 return Ok(*account);
             }
-            PasswordVerdict::Proven(_) => failed("Email address must be verified", true, false),
+            PasswordVerdict::Proven(account) => {
+                // The first mail may have been lost.
+                self.confirm_by_mail(*account);
+                failed("Email address must be verified", true, false)
+            }
             PasswordVerdict::Throttled { retry_after } => Error::throttled(retry_after),
             PasswordVerdict::Disabled => failed("This user has been disabled", false, true),
             PasswordVerdict::Invalid | PasswordVerdict::EncryptedRequired => {

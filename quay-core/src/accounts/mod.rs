@@ -6,6 +6,7 @@ mod explain;
 mod facade;
 mod federation;
 mod human;
+mod invites;
 mod keys;
 mod log;
 mod login;
@@ -47,8 +48,9 @@ pub use log::{ActionLog, LogEntry, LogKind};
 pub use name::{is_account_name, is_email, robot_name};
 pub use options::{AccountOptions, AvatarSource};
 pub use ports::{
-    FederatedSubject, KeyServerToken, LoginEngine, Mail, Mailer, NewKeyPair, PasswordHasher, PasswordVerdict,
-    RegistryClaims, RobotTokens, Seal, SecretBox, ServiceKeyCrypto, TokenIssuer, TokenRequest,
+    FederatedSubject, HashingLeave, KeyServerToken, LoginEngine, Mail, Mailer, NewKeyPair, PasswordHasher,
+    PasswordVerdict, RegistryClaims, RobotTokens, Seal, SecretBox, ServiceKeyCrypto, TokenIssuer,
+    TokenRequest,
 };
 pub use record::{
     AccessToken, Account, AccountId, AccountKind, AppToken, Application, AuthorizationCode, Change,

@@ -9,9 +9,40 @@ use crate::auth::Identity;
 use crate::error::StoreError;
 use crate::runtime::Timestamp;
 
+/// Leave to compute one hash, kept until it is computed.
+#[derive(Debug)]
+pub struct HashingLeave {
+    _kept: Option<Box<dyn Debug + Send>>,
+}
+
+impl HashingLeave {
+    /// Leave that is given back when this value is dropped.
+    #[must_use]
+    pub fn new(kept: impl Debug + Send + 'static) -> Self {
+        let kept: Box<dyn Debug + Send> = Box::new(kept);
+        Self { _kept: Some(kept) }
+    }
+
+    /// Leave that nobody else lacks.
+    #[must_use]
+    pub const fn free() -> Self {
+        Self { _kept: None }
+    }
+}
+
 /// Hashes passwords and compares them. Takes up to a second of a processor: call it by way of
-/// [`runtime::blocking`](crate::runtime::blocking).
+/// [`runtime::blocking`](crate::runtime::blocking), with [`leave`](Self::leave).
+#[async_trait]
 pub trait PasswordHasher: Debug + Send + Sync + 'static {
+    /// Waits for leave to compute one hash. Everybody has it at once, unless the implementation limits how
+    /// many are computed at a time. Dropped, it waits no more.
+    ///
+    /// # Errors
+    /// [`Unavailable`](crate::StoreErrorKind::Unavailable) when too many wait already.
+    async fn leave(&self) -> Result<HashingLeave, StoreError> {
+        Ok(HashingLeave::free())
+    }
+
     /// The text to be stored for a password.
     ///
     /// # Errors
@@ -278,7 +309,7 @@ pub trait ServiceKeyCrypto: Debug + Send + Sync + 'static {
 }
 
 /// A mail to one person.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Mail {
     /// The address.
@@ -294,6 +325,16 @@ impl Mail {
     #[must_use]
     pub const fn new(to: String, subject: String, text: String) -> Self {
         Self { to, subject, text }
+    }
+}
+
+impl Debug for Mail {
+    /// Texts hold codes, and addresses are somebody's.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Mail")
+            .field("subject", &self.subject)
+            .finish_non_exhaustive()
     }
 }
 

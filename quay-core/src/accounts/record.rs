@@ -151,6 +151,29 @@ macro_rules! rows {
     };
 }
 
+/// A row with a secret in it: as [`rows`], and prints no more than the fields that it shows.
+macro_rules! secret_rows {
+    ($($(#[$doc:meta])* $name:ident shows($($shown:ident),*) {
+        $($(#[$field_doc:meta])* $field:ident: $type:ty,)*
+    })*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, PartialEq, Eq)]
+            #[expect(clippy::exhaustive_structs, reason = "stores build it column by column")]
+            pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
+
+            impl std::fmt::Debug for $name {
+                fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    formatter
+                        .debug_struct(stringify!($name))
+                        $(.field(stringify!($shown), &self.$shown))*
+                        .finish_non_exhaustive()
+                }
+            }
+        )*
+    };
+}
+
 rows! {
     /// A team of an organization.
     Team {
@@ -173,21 +196,6 @@ rows! {
         members: i64,
         /// In how many repositories it has a role.
         repositories: i64,
-    }
-    /// Somebody who has been asked to join a team.
-    TeamInvite {
-        /// Its id, 0 until it is stored.
-        id: i64,
-        /// The team.
-        team: i64,
-        /// Who is asked, when it is somebody with an account.
-        account: Option<AccountId>,
-        /// Where the question went, when it is somebody without.
-        email: Option<String>,
-        /// Who asks.
-        inviter: AccountId,
-        /// What proves that the question arrived.
-        code: String,
     }
     /// Who a role in a repository is given to, and which.
     Grant {
@@ -216,113 +224,6 @@ rows! {
         delegate: Grantee,
         /// The role.
         role: RepositoryRole,
-    }
-    /// An application that asks for OAuth tokens.
-    Application {
-        /// Its id, 0 until it is stored.
-        id: i64,
-        /// The organization that it belongs to.
-        organization: AccountId,
-        /// How it is addressed: 20 characters.
-        client_id: String,
-        /// Its secret of 40 characters, sealed.
-        client_secret: String,
-        /// Its name.
-        name: String,
-        /// What it is.
-        description: String,
-        /// Where it is.
-        application_uri: String,
-        /// Where tokens may be sent.
-        redirect_uri: String,
-        /// Whose avatar it shows.
-        avatar_email: Option<String>,
-    }
-    /// An OAuth access token.
-    OAuthToken {
-        /// Its id, 0 until it is stored.
-        id: i64,
-        /// How it is addressed.
-        uuid: String,
-        /// The application that it was made for.
-        application: i64,
-        /// Who it acts for.
-        account: AccountId,
-        /// The first 20 characters, by which it is found.
-        name: String,
-        /// The hash of the rest.
-        hash: String,
-        /// What it may be used for.
-        scopes: ScopeSet,
-        /// When it was made.
-        created: Timestamp,
-        /// When it ends.
-        expires: Timestamp,
-        /// When it was used last, roughly.
-        last_accessed: Option<Timestamp>,
-        /// What its maker called it.
-        title: Option<String>,
-        /// Who made it, where that is not who it acts for.
-        creator: Option<AccountId>,
-    }
-    /// A code that an application exchanges for a token, once.
-    AuthorizationCode {
-        /// The first 20 characters, by which it is found.
-        name: String,
-        /// The hash of the rest.
-        hash: String,
-        /// The application.
-        application: i64,
-        /// Who the token will act for.
-        account: AccountId,
-        /// What it may be used for.
-        scopes: ScopeSet,
-        /// Where the code was sent.
-        redirect_uri: String,
-        /// The PKCE challenge (RFC 7636, S256), if the application gave one.
-        challenge: Option<String>,
-        /// When it ends.
-        expires: Timestamp,
-    }
-    /// A token that stands for a user in one program.
-    AppToken {
-        /// Its id, 0 until it is stored.
-        id: i64,
-        /// How it is addressed.
-        uuid: String,
-        /// Whose it is.
-        account: AccountId,
-        /// What the user calls it.
-        title: String,
-        /// The first 60 characters, by which it is found.
-        name: String,
-        /// The other 60, sealed.
-        secret: String,
-        /// When it was made.
-        created: Timestamp,
-        /// When it ends, if it does.
-        expires: Option<Timestamp>,
-        /// When it was used last, roughly.
-        last_accessed: Option<Timestamp>,
-    }
-    /// A token for one repository.
-    AccessToken {
-        /// Its id, 0 until it is stored.
-        id: i64,
-        /// The repository.
-        repository: i64,
-        /// The repository's path.
-        path: String,
-        /// What it is called.
-        friendly_name: String,
-        /// The first 32 characters, by which it is found.
-        name: String,
-        /// The other 32, sealed.
-        code: String,
-        /// What it allows.
-        role: RepositoryRole,
-        /// When it was made.
-        created: Timestamp,
     }
     /// A public key of a service.
     ServiceKey {
@@ -367,8 +268,149 @@ rows! {
         /// `text/plain` or `text/markdown`.
         media_type: String,
     }
+    /// A repository that somebody has marked.
+    Starred {
+        /// The repository's path.
+        path: String,
+        /// What it is.
+        description: Option<String>,
+        /// Who may see it.
+        visibility: Visibility,
+    }
+    /// A change that must be felt by tokens issued before it.
+    Change {
+        /// What changed: see [`Subject`](super::Subject).
+        subject: String,
+        /// When.
+        at: Timestamp,
+    }
+}
+
+secret_rows! {
+    /// Somebody who has been asked to join a team.
+    TeamInvite shows(id, team, account, inviter) {
+        /// Its id, 0 until it is stored.
+        id: i64,
+        /// The team.
+        team: i64,
+        /// Who is asked, when it is somebody with an account.
+        account: Option<AccountId>,
+        /// Where the question went, when it is somebody without.
+        email: Option<String>,
+        /// Who asks.
+        inviter: AccountId,
+        /// What proves that the question arrived.
+        code: String,
+    }
+    /// An application that asks for OAuth tokens.
+    Application shows(id, organization, client_id, name) {
+        /// Its id, 0 until it is stored.
+        id: i64,
+        /// The organization that it belongs to.
+        organization: AccountId,
+        /// How it is addressed: 20 characters.
+        client_id: String,
+        /// Its secret of 40 characters, sealed.
+        client_secret: String,
+        /// Its name.
+        name: String,
+        /// What it is.
+        description: String,
+        /// Where it is.
+        application_uri: String,
+        /// Where tokens may be sent.
+        redirect_uri: String,
+        /// Whose avatar it shows.
+        avatar_email: Option<String>,
+    }
+    /// An OAuth access token.
+    OAuthToken shows(id, uuid, application, account, scopes, expires) {
+        /// Its id, 0 until it is stored.
+        id: i64,
+        /// How it is addressed.
+        uuid: String,
+        /// The application that it was made for.
+        application: i64,
+        /// Who it acts for.
+        account: AccountId,
+        /// The first 20 characters, by which it is found.
+        name: String,
+        /// The hash of the rest.
+        hash: String,
+        /// What it may be used for.
+        scopes: ScopeSet,
+        /// When it was made.
+        created: Timestamp,
+        /// When it ends.
+        expires: Timestamp,
+        /// When it was used last, roughly.
+        last_accessed: Option<Timestamp>,
+        /// What its maker called it.
+        title: Option<String>,
+        /// Who made it, where that is not who it acts for.
+        creator: Option<AccountId>,
+    }
+    /// A code that an application exchanges for a token, once.
+    AuthorizationCode shows(application, account, scopes, expires) {
+        /// The first 20 characters, by which it is found.
+        name: String,
+        /// The hash of the rest.
+        hash: String,
+        /// The application.
+        application: i64,
+        /// Who the token will act for.
+        account: AccountId,
+        /// What it may be used for.
+        scopes: ScopeSet,
+        /// Where the code was sent.
+        redirect_uri: String,
+        /// The PKCE challenge (RFC 7636, S256), if the application gave one.
+        challenge: Option<String>,
+        /// When it ends.
+        expires: Timestamp,
+    }
+    /// A token that stands for a user in one program.
+    AppToken shows(id, uuid, account, expires) {
+        /// Its id, 0 until it is stored.
+        id: i64,
+        /// How it is addressed.
+        uuid: String,
+        /// Whose it is.
+        account: AccountId,
+        /// What the user calls it.
+        title: String,
+        /// The first 60 characters, by which it is found.
+        name: String,
+        /// The other 60, sealed.
+        secret: String,
+        /// When it was made.
+        created: Timestamp,
+        /// When it ends, if it does.
+        expires: Option<Timestamp>,
+        /// When it was used last, roughly.
+        last_accessed: Option<Timestamp>,
+    }
+    /// A token for one repository.
+    AccessToken shows(id, repository, role) {
+        /// Its id, 0 until it is stored.
+        id: i64,
+        /// The repository.
+        repository: i64,
+        /// The repository's path.
+        path: String,
+        /// What it is called.
+        friendly_name: String,
+        /// The first 32 characters, by which it is found.
+        name: String,
+        /// The other 32, sealed.
+        code: String,
+        /// What it allows.
+        role: RepositoryRole,
+        /// When it was made.
+        created: Timestamp,
+    }
     /// Something that one user is told.
-    Notice {
+    Notice shows(uuid, account, kind, dismissed) {
         /// How it is addressed.
         uuid: String,
         /// Who is told.
@@ -385,7 +427,7 @@ rows! {
         lookup: Option<String>,
     }
     /// A code that was sent by mail.
-    Confirmation {
+    Confirmation shows(account, purpose, expires) {
         /// The code, hashed.
         code_hash: String,
         /// Whose address it proves.
@@ -396,22 +438,6 @@ rows! {
         new_email: Option<String>,
         /// When it ends.
         expires: Timestamp,
-    }
-    /// A repository that somebody has marked.
-    Starred {
-        /// The repository's path.
-        path: String,
-        /// What it is.
-        description: Option<String>,
-        /// Who may see it.
-        visibility: Visibility,
-    }
-    /// A change that must be felt by tokens issued before it.
-    Change {
-        /// What changed: see [`Subject`](super::Subject).
-        subject: String,
-        /// When.
-        at: Timestamp,
     }
 }
 
@@ -452,6 +478,136 @@ impl ConfirmationPurpose {
             "confirm" => Some(Self::Confirm),
             "recover" => Some(Self::Recover),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "SECRETSECRET";
+
+    fn secret() -> String {
+        SECRET.to_owned()
+    }
+
+    #[test]
+    fn what_is_printed_holds_no_secret() {
+        let (id, now) = (7, Timestamp::from_millis(1));
+        let printed = [
+            format!(
+                "{:?}",
+                TeamInvite {
+                    id,
+                    team: id,
+                    account: None,
+                    email: Some(secret()),
+                    inviter: id,
+                    code: secret(),
+                }
+            ),
+            format!(
+                "{:?}",
+                Application {
+                    id,
+                    organization: id,
+                    client_id: String::new(),
+                    client_secret: secret(),
+                    name: String::new(),
+                    description: String::new(),
+                    application_uri: String::new(),
+                    redirect_uri: String::new(),
+                    avatar_email: Some(secret()),
+                }
+            ),
+            format!(
+                "{:?}",
+                OAuthToken {
+                    id,
+                    uuid: String::new(),
+                    application: id,
+                    account: id,
+                    name: secret(),
+                    hash: secret(),
+                    scopes: ScopeSet::default(),
+                    created: now,
+                    expires: now,
+                    last_accessed: None,
+                    title: None,
+                    creator: None,
+                }
+            ),
+            format!(
+                "{:?}",
+                AuthorizationCode {
+                    name: secret(),
+                    hash: secret(),
+                    application: id,
+                    account: id,
+                    scopes: ScopeSet::default(),
+                    redirect_uri: String::new(),
+                    challenge: Some(secret()),
+                    expires: now,
+                }
+            ),
+            format!(
+                "{:?}",
+                AppToken {
+                    id,
+                    uuid: String::new(),
+                    account: id,
+                    title: String::new(),
+                    name: secret(),
+                    secret: secret(),
+                    created: now,
+                    expires: None,
+                    last_accessed: None,
+                }
+            ),
+            format!(
+                "{:?}",
+                AccessToken {
+                    id,
+                    repository: id,
+                    path: String::new(),
+                    friendly_name: String::new(),
+                    name: secret(),
+                    code: secret(),
+                    role: RepositoryRole::Read,
+                    created: now,
+                }
+            ),
+            format!(
+                "{:?}",
+                Notice {
+                    uuid: String::new(),
+                    account: id,
+                    kind: String::new(),
+                    metadata: format!("{{\"code\":\"{SECRET}\"}}"),
+                    created: now,
+                    dismissed: false,
+                    lookup: Some(secret()),
+                }
+            ),
+            format!(
+                "{:?}",
+                Confirmation {
+                    code_hash: secret(),
+                    account: id,
+                    purpose: ConfirmationPurpose::Recover,
+                    new_email: Some(secret()),
+                    expires: now,
+                }
+            ),
+            format!(
+                "{:?}",
+                crate::accounts::Mail::new(secret(), String::new(), format!("open {SECRET}"))
+            ),
+        ];
+        for printed in printed {
+            assert!(!printed.contains(SECRET), "{printed}");
+            assert!(printed.ends_with(".. }"), "{printed}");
         }
     }
 }

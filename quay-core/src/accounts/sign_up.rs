@@ -1,5 +1,6 @@
 //! How accounts of users come into being, and how a forgotten password is replaced.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::json;
@@ -12,12 +13,13 @@ use super::record::{Account, AccountId, AccountKind, Confirmation, ConfirmationP
 use super::store::AccountKey;
 use super::users::{insert, save, taken};
 use crate::caller::Caller;
-use crate::error::Error;
-#[cfg(doc)]
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
+use crate::runtime::Timestamp;
 
 /// How long a link in a mail counts.
 pub(super) const MAIL_LIFETIME: Duration = Duration::from_hours(72);
+/// No mail of a kind is sent to an account sooner after the last one.
+const MAIL_PAUSE: Duration = Duration::from_mins(1);
 
 /// What came of signing up.
 #[derive(Debug, Clone)]
@@ -38,7 +40,7 @@ pub enum Recovery {
 }
 
 /// What somebody is who has just created the first account.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Initialized {
     /// The account.
@@ -47,6 +49,15 @@ pub struct Initialized {
     pub encrypted_password: String,
     /// A token with every scope, if one was asked for.
     pub access_token: Option<String>,
+}
+
+impl fmt::Debug for Initialized {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Initialized")
+            .field("account", &self.account)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Accounts {
@@ -107,11 +118,13 @@ impl Accounts {
         Ok(account)
     }
 
-    /// Signs somebody up.
+    /// Signs somebody up. An invitation to a team is accepted with that, where its code is shown and it went
+    /// to the same address, or no mail is sent at all: it admits one. The mail that proves the address is
+    /// sent afterwards; who does not get it is sent another on signing in.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidRequest`] when name, password or address cannot be used,
-    /// [`ErrorKind::Rejected`] when they are taken.
+    /// [`ErrorKind::InvalidRequest`] when name, password or address cannot be used, or an invitation is
+    /// needed, [`ErrorKind::Rejected`] when name or address are taken.
     pub async fn sign_up(
         &self,
         username: &str,
@@ -121,14 +134,12 @@ impl Accounts {
         caller: &Caller,
     ) -> Result<SignUp, Error> {
         let options = &self.0.options;
-        let invite = match invite_code.filter(|code| !code.is_empty()) {
-            Some(code) => self.reader().invite(code).await?,
-            None => None,
-        };
-        if options.invite_only && invite.is_none() {
-            return Err(invalid("Invalid code: an invitation is needed to sign up"));
-        }
+        let uninvited = || invalid("Invalid code: an invitation is needed to sign up");
         let email = email.filter(|email| !email.is_empty());
+        let admission = self.admission(caller, invite_code, username, email).await?;
+        if options.invite_only && admission.is_none() {
+            return Err(uninvited());
+        }
         if options.mailing && email.is_none() {
             return Err(invalid("An email address is required"));
         }
@@ -137,12 +148,9 @@ impl Accounts {
         self.refuse_superusers_name(username)?;
         let mut account = self.new_user(username, email, Some(password)).await?;
         // Whoever followed the link in an invitation has shown that the address is theirs.
-        if invite
+        account.verified |= admission
             .as_ref()
-            .is_some_and(|invite| invite.email.as_deref().is_some_and(|asked| Some(asked) == email))
-        {
-            account.verified = true;
-        }
+            .is_some_and(|admission| admission.proves(email));
         let entry = self
             .entry(
                 caller,
@@ -163,16 +171,88 @@ impl Accounts {
                 unit.insert_confirmation(&confirmation).await?;
             }
             unit.log(&entry).await?;
+            if let Some(admission) = &admission
+                && !admission.redeem(unit, id).await?
+            {
+                // Somebody else has used it up this moment; with it goes what it has proven.
+                return Err(uninvited());
+            }
             Ok(id)
         })?;
         account.id = id;
         match (confirmation, email) {
             (Some(code), Some(email)) => {
-                self.mail(&self.confirmation_mail(username, email, &code)).await?;
+                let mail = self.confirmation_mail(username, email, &code);
+                self.post(mail, code);
                 Ok(SignUp::AwaitingVerification)
             }
             _ => Ok(SignUp::Done(Box::new(account))),
         }
+    }
+
+    /// Sends a mail with a code in it, whoever waits for that.
+    fn post(&self, mail: Mail, code: String) {
+        let this = self.clone();
+        self.0.runtime.spawner.spawn(Box::pin(async move {
+            this.post_now(&mail, &code).await.unwrap_or_else(not_sent);
+        }));
+    }
+
+    /// Sends a mail with a code in it. A code that did not get away goes, so that another can be asked for.
+    async fn post_now(&self, mail: &Mail, code: &str) -> Result<(), Error> {
+        let sent = self.mail(mail).await;
+        if sent.is_err() {
+            let hash = code_hash(code);
+            change!(self, |unit| async { Ok(unit.take_confirmation(&hash).await?) })?;
+        }
+        sent
+    }
+
+    /// Sends somebody who has not shown yet that the address is theirs another mail, without waiting for it.
+    pub(super) fn confirm_by_mail(&self, account: Account) {
+        let (this, asked) = (self.clone(), self.now());
+        self.0.runtime.spawner.spawn(Box::pin(async move {
+            this.confirm_again(&account, asked).await.unwrap_or_else(not_sent);
+        }));
+    }
+
+    async fn confirm_again(&self, account: &Account, asked: Timestamp) -> Result<(), Error> {
+        let Some(email) = &account.email else {
+            return Ok(());
+        };
+        let code = self.code(40);
+        let confirmation = self.confirmation(&code, account.id, ConfirmationPurpose::Confirm, MAIL_LIFETIME);
+        if self
+            .store_unless_recent(confirmation, asked, MAIL_LIFETIME)
+            .await?
+        {
+            self.post_now(&self.confirmation_mail(&account.name, email, &code), &code)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Stores a code that counts for `lifetime` from when it was asked for; `false` when one for the same
+    /// purpose was sent a moment before.
+    async fn store_unless_recent(
+        &self,
+        mut confirmation: Confirmation,
+        asked: Timestamp,
+        lifetime: Duration,
+    ) -> Result<bool, Error> {
+        confirmation.expires = asked.plus(lifetime);
+        change!(self, |unit| async {
+            unit.lock_account(confirmation.account).await?;
+            let last = unit
+                .last_confirmation(confirmation.account, confirmation.purpose)
+                .await?;
+            let sent = last.map(|last| last.expires.minus(lifetime));
+            if sent.is_some_and(|sent| asked < sent.plus(MAIL_PAUSE) && sent < asked.plus(MAIL_PAUSE)) {
+                return Ok(false);
+            }
+            unit.insert_confirmation(&confirmation).await?;
+            Ok(true)
+        })
     }
 
     pub(super) fn confirmation(
@@ -231,37 +311,66 @@ impl Accounts {
         })
     }
 
-    /// Sends somebody who forgot their password a link. Does not reveal whether the address is known.
+    /// Sends somebody who forgot their password a link, one a minute. Whether the address is known, and
+    /// whether the mail gets away, is not revealed, also not by how long it takes: it is looked up and sent
+    /// afterwards.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] where no mail is sent.
+    #[expect(
+        clippy::unused_async,
+        reason = "what is detached today may have to be queued one day"
+    )]
     pub async fn request_recovery(&self, email: &str) -> Result<Recovery, Error> {
-        if let Some(account) = self.reader().account(AccountKey::Email(email)).await?
-            && account.kind == AccountKind::User
-            && account.enabled
-        {
-            self.send_recovery(&account).await?;
+        if !self.0.options.mailing || self.0.tools.mailer.is_none() {
+            return Err(Error::new(ErrorKind::NotFound, "this registry sends no mail"));
         }
+        let (this, asked, email) = (self.clone(), self.now(), email.to_owned());
+        self.0.runtime.spawner.spawn(Box::pin(async move {
+            this.recover_by_mail(&email, asked).await.unwrap_or_else(not_sent);
+        }));
         Ok(Recovery::Sent)
     }
 
+    async fn recover_by_mail(&self, email: &str, asked: Timestamp) -> Result<(), Error> {
+        let found = self.reader().account(AccountKey::Email(email)).await?;
+        let user = found.filter(|account| account.kind == AccountKind::User && account.enabled);
+        let Some(user) = user else { return Ok(()) };
+        let (code, confirmation) = self.recovery(user.id);
+        if self
+            .store_unless_recent(confirmation, asked, RECOVERY_LIFETIME)
+            .await?
+        {
+            self.post_now(&self.recovery_mail(&user, email, &code), &code)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Sends a user a link that sets a new password, whenever the last one was sent.
     pub(super) async fn send_recovery(&self, account: &Account) -> Result<(), Error> {
         let Some(email) = &account.email else {
             return Err(invalid("The user has no email address"));
         };
-        let code = self.code(40);
-        let confirmation = self.confirmation(
-            &code,
-            account.id,
-            ConfirmationPurpose::Recover,
-            self.0.options.recovery_lifetime,
-        );
+        let (code, confirmation) = self.recovery(account.id);
         change!(self, |unit| async {
             Ok(unit.insert_confirmation(&confirmation).await?)
         })?;
+        self.post_now(&self.recovery_mail(account, email, &code), &code)
+            .await
+    }
+
+    fn recovery(&self, account: AccountId) -> (String, Confirmation) {
+        let code = self.code(40);
+        let purpose = ConfirmationPurpose::Recover;
+        let confirmation = self.confirmation(&code, account, purpose, self.0.options.recovery_lifetime);
+        (code, confirmation)
+    }
+
+    fn recovery_mail(&self, account: &Account, email: &str, code: &str) -> Mail {
         let options = &self.0.options;
-        self.mail(&Mail::new(
-            email.clone(),
+        Mail::new(
+            email.to_owned(),
             format!("Recover your {} account", options.title),
             format!(
                 "Hello {},\n\nto choose a new password for {}, open within {} minutes\n\n{}/recovery?code={code}\n\n\
@@ -271,11 +380,10 @@ impl Accounts {
                 options.recovery_lifetime.as_secs().div_ceil(60),
                 options.base_url
             ),
-        ))
-        .await
+        )
     }
 
-    /// The user whom a code from a mail lets in to choose a new password.
+    /// The user whom a code from a mail lets in to choose a new password. Other codes for that end with it.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidRequest`] when the code is unknown, used or too old.
@@ -294,6 +402,8 @@ impl Accounts {
                 .await?
                 .filter(|account| account.enabled)
                 .ok_or_else(not_found)?;
+            unit.delete_confirmations(account.id, ConfirmationPurpose::Recover)
+                .await?;
             // The link has reached the address, so the address is the user's.
             account.verified = true;
             save(unit, &account).await?;
@@ -334,7 +444,8 @@ impl Accounts {
             )
             .await?;
         let id = change!(self, |unit| async {
-            // Two first users at once: the unit of work sees which came first.
+            // Of two first users at once the second waits here, and sees then that it is the second.
+            unit.lock_beginnings().await?;
             if unit.any_account().await? {
                 return Err(rejected("Cannot initialize user in a non-empty database"));
             }
@@ -354,6 +465,10 @@ impl Accounts {
             access_token,
         })
     }
+}
+
+fn not_sent(error: Error) {
+    tracing::warn!(%error, source = ?error.store_error(), "a mail was not sent");
 }
 
 /// Codes in mails are long and random, so that a plain hash keeps them.

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::facade::{Accounts, Subject, change, invalid, not_found, rejected};
 use super::log::LogKind;
-use super::record::{AccessToken, Account, AccountKind, AppToken, Message, Starred, TeamSummary};
+use super::record::{AccessToken, Account, AccountId, AccountKind, AppToken, Message, Starred, TeamSummary};
 use super::role::RepositoryRole;
 use super::store::{AccountFilter, AppTokenKey};
 use crate::caller::Caller;
@@ -44,11 +44,33 @@ impl Accounts {
         page: &PageRequest<i64>,
     ) -> Result<Vec<AppToken>, Error> {
         let actor = self.user_admin(caller).await?;
-        let tokens = self.reader().app_tokens(Some(actor.account.id), page).await?;
-        Ok(self.expiring(tokens, expiring))
+        self.app_tokens_of(Some(actor.account.id), expiring, page).await
     }
 
-    /// Those of the tokens that end soon: a tenth of their lifetime is left, or of four weeks.
+    /// A page of the app-specific tokens of an account, or of all; those that end soon, if asked for: a
+    /// tenth of their lifetime is left, or of four weeks.
+    pub(super) async fn app_tokens_of(
+        &self,
+        account: Option<AccountId>,
+        expiring: bool,
+        page: &PageRequest<i64>,
+    ) -> Result<Vec<AppToken>, Error> {
+        let mut reader = self.reader();
+        Ok(if expiring {
+            reader.app_tokens_ending(account, self.soon(), page).await?
+        } else {
+            reader.app_tokens(account, page).await?
+        })
+    }
+
+    /// When what ends soon has ended.
+    fn soon(&self) -> Timestamp {
+        let four_weeks = std::time::Duration::from_hours(28 * 24);
+        let lifetime = self.0.options.app_token_lifetime.unwrap_or(four_weeks);
+        self.now().plus(lifetime / 10)
+    }
+
+    /// Those of the tokens that end soon.
     #[must_use]
     pub fn only_expiring(&self, tokens: Vec<AppToken>) -> Vec<AppToken> {
         self.expiring(tokens, true)
@@ -56,9 +78,7 @@ impl Accounts {
 
     pub(super) fn expiring(&self, mut tokens: Vec<AppToken>, expiring: bool) -> Vec<AppToken> {
         if expiring {
-            let four_weeks = std::time::Duration::from_hours(28 * 24);
-            let lifetime = self.0.options.app_token_lifetime.unwrap_or(four_weeks);
-            let soon = self.now().plus(lifetime / 10);
+            let soon = self.soon();
             tokens.retain(|token| token.expires.is_some_and(|expires| expires <= soon));
         }
         tokens
@@ -183,6 +203,19 @@ impl Accounts {
         })
     }
 
+    /// Removes codes that have ended, those sent by mail and those of applications; says how many, at most
+    /// `limit` of each.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn collect_codes(&self, limit: usize) -> Result<u64, Error> {
+        let now = self.now();
+        change!(self, |unit| async {
+            let by_mail = unit.collect_confirmations(now, limit).await?;
+            Ok(by_mail + unit.collect_codes(now, limit).await?)
+        })
+    }
+
     /// Forgets changes that no token can feel any more.
     ///
     /// # Errors
@@ -297,11 +330,10 @@ impl Accounts {
         }
         if let (true, Some(organization)) = (teams, &member_of) {
             found.teams = reader
-                .teams(organization.id, &PageRequest::new(None, 1000))
+                .teams(organization.id, &PageRequest::new(before(&prefix), FOUND))
                 .await?
                 .into_iter()
-                .filter(|summary| summary.team.name.starts_with(&prefix))
-                .take(FOUND)
+                .take_while(|summary| summary.team.name.starts_with(&prefix))
                 .collect();
         }
         let filter = AccountFilter::Prefix {
@@ -336,4 +368,14 @@ impl Accounts {
         }
         Ok(found)
     }
+}
+
+/// A text that all names follow that begin with `prefix` or come behind, and no other name does: names hold
+/// nothing above `~`. `None` where there is none before.
+fn before(prefix: &str) -> Option<String> {
+    let mut text = prefix.to_owned();
+    let last = text.pop()?;
+    let last = char::from_u32(u32::from(last).checked_sub(1)?)?;
+    text.extend([last, '\u{7f}']);
+    Some(text)
 }

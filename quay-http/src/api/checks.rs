@@ -86,7 +86,7 @@ pub(crate) async fn identify(
         Presented::None | Presented::Unreadable => false,
     };
     let (caller, session, by_token) = if asks_authenticators {
-        let identity = proven(state, &presented).await?;
+        let identity = proven(state, &presented, parts).await?;
         let by_token = identity.is_some() && matches!(presented, Presented::Bearer(_));
         let caller = identity.map_or_else(Caller::anonymous, Caller::identified);
         (caller, cookie.disowned(), by_token)
@@ -128,7 +128,28 @@ pub(crate) async fn of_session(state: &ApiState, session: Session) -> Result<(Ca
 }
 
 /// Who a name and secret, or a token, prove; nobody when they are not valid here.
-pub(crate) async fn proven(state: &ApiState, presented: &Presented) -> Result<Option<Identity>, Error> {
+pub(crate) async fn proven(
+    state: &ApiState,
+    presented: &Presented,
+    parts: &Parts,
+) -> Result<Option<Identity>, Error> {
+    if !presented.is_password() {
+        return judged(state, presented).await;
+    }
+    let address = accompanied(Caller::anonymous(), parts).client_address;
+    let attempt = state.attempts.begin(address).await?;
+    let identity = judged(state, presented).await;
+    if !matches!(identity, Ok(None)) {
+        attempt.forgive();
+    }
+    identity
+}
+
+async fn judged(state: &ApiState, presented: &Presented) -> Result<Option<Identity>, Error> {
+    if matches!(presented, Presented::Basic(username, _) if username.chars().any(char::is_control)) {
+        // Nobody is called that, and not every database takes it for a question.
+        return Ok(None);
+    }
     for authenticator in &state.settings.authenticators {
         match authenticator.authenticate(presented.as_credentials()).await? {
             // Tokens of the registry protocol grant pulling and pushing and nothing else.

@@ -32,6 +32,7 @@ use crate::linger::Lingering;
 use crate::response::{Answer, AnswerExt as _, answer, without_body};
 use crate::service::{RequestIds, request_span};
 
+const RECOVERY: &str = "requestRecoveryEmail";
 const NEXT_CSRF_TOKEN: HeaderName = HeaderName::from_static("x-next-csrf-token");
 
 /// Quay's REST API below `/api/v1`.
@@ -134,6 +135,7 @@ impl ApiService {
         checks::forgery_rule(operation, parts, &identified, &mut content).await?;
         checks::read_only_rule(state, operation, parts)?;
         path.repository = repository(&path)?;
+        let attempted = counted(operation).then_some(identified.caller.client_address);
         checks::anonymous_rule(state, operation, &identified)?;
 
         // Whoever must log in first is told so before what is wrong with the request.
@@ -157,11 +159,44 @@ impl ApiService {
             query,
             body,
         };
-        let answer = match handler(exchange).await {
+        let attempt = match attempted {
+            Some(address) => Some(state.attempts.begin(address).await?),
+            None => None,
+        };
+        let replied = handler(exchange).await;
+        if let Some(attempt) = attempt
+            && !has_failed(operation, &replied)
+        {
+            attempt.forgive();
+        }
+        let answer = match replied {
             Ok(reply) => finish(reply, &state.options, &*state.seal).await,
             Err(error) => Err(error),
         };
         answer.map_err(|error| refusal(operation, error))
+    }
+}
+
+/// Whether failures of an operation count for the address that they come from: it tells whether a password is
+/// right or a name taken, or it sends mail.
+fn counted(operation: &Operation) -> bool {
+    const COUNTED: [&str; 7] = [
+        "convertUserToOrganization",
+        "createNewUser",
+        "generateUserClientKey",
+        "initializeUser",
+        RECOVERY,
+        "signinUser",
+        "verifyUser",
+    ];
+    COUNTED.contains(&operation.id.as_str())
+}
+
+/// Whether an attempt has failed. Asking for a new password does not tell.
+fn has_failed(operation: &Operation, replied: &Result<Reply, Error>) -> bool {
+    match replied {
+        Ok(_) => operation.id == RECOVERY,
+        Err(error) => error.kind() != ErrorKind::Throttled && error.kind().status() < 500,
     }
 }
 

@@ -2,19 +2,21 @@
 
 use http::Method;
 use http::StatusCode;
+use http::header::ALLOW;
 use http::request::Parts;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use quay_core::{Error, ErrorKind, Principal};
+use quay_core::blob_store::ByteStream;
+use quay_core::{Error, ErrorKind};
 
 use super::checks::{of_session, session};
 use super::dispatch::finish;
-use super::failure::{failure, no_such_page};
-use super::oauth::{guarded, may_write, refusal};
+use super::failure::{bare, failure, no_such_page};
+use super::oauth::{form, guarded, invitation, may_write, refusal};
 use super::reply::Reply;
 use super::session::Session;
 use super::state::ApiState;
 use crate::form::Fields;
-use crate::response::Answer;
+use crate::response::{Answer, AnswerExt as _};
 use crate::service::accompanied;
 
 /// What a link is for.
@@ -37,18 +39,29 @@ impl MailLink {
             _ => return None,
         })
     }
+
+    const fn methods(self) -> &'static str {
+        match self {
+            Self::Confirm | Self::Recover => "GET, HEAD",
+            Self::Join => "GET, HEAD, POST",
+        }
+    }
 }
 
-/// Answers somebody who followed a link.
-pub(crate) async fn respond(state: &ApiState, link: MailLink, parts: &Parts) -> Answer {
+/// Answers somebody who followed a link, or answers the question that an invitation is.
+pub(crate) async fn respond(state: &ApiState, link: MailLink, parts: &Parts, body: ByteStream) -> Answer {
     if link != MailLink::Join && !state.options.mailing {
         return no_such_page();
     }
-    let replied = if parts.method == Method::HEAD {
+    let replied = match parts.method {
         // Programs that look through mail try links out. A code must not be used up by that.
-        Ok(Reply::empty(StatusCode::OK))
-    } else {
-        follow(state, link, parts).await
+        Method::HEAD => Ok(Reply::empty(StatusCode::OK)),
+        Method::GET => follow(state, link, parts).await,
+        Method::POST if link == MailLink::Join => join(state, parts, body).await,
+        _ => {
+            let message = "The method is not allowed for the requested URL.";
+            return bare(StatusCode::METHOD_NOT_ALLOWED, message).with_static(ALLOW, link.methods());
+        }
     };
     let replied = match replied {
         Err(error) if error.kind() == ErrorKind::InvalidRequest => {
@@ -64,11 +77,16 @@ pub(crate) async fn respond(state: &ApiState, link: MailLink, parts: &Parts) -> 
     answered.unwrap_or_else(|error| failure(&error, &state.options.base_url))
 }
 
+/// The code that a link or a form has.
+fn code(fields: &Fields) -> Result<&str, Error> {
+    let sound = |code: &&str| !code.is_empty() && !code.chars().any(char::is_control);
+    let code = fields.get("code").filter(sound);
+    code.ok_or_else(|| Error::new(ErrorKind::InvalidRequest, "The link has no code in it"))
+}
+
 async fn follow(state: &ApiState, link: MailLink, parts: &Parts) -> Result<Reply, Error> {
     let query = Fields::of_query(parts.uri.query());
-    let sound = |code: &&str| !code.is_empty() && !code.chars().any(char::is_control);
-    let code = query.get("code").filter(sound);
-    let code = code.ok_or_else(|| Error::new(ErrorKind::InvalidRequest, "The link has no code in it"))?;
+    let code = code(&query)?;
     may_write(state)?;
     let base = &state.options.base_url;
     Ok(match link {
@@ -89,15 +107,37 @@ async fn follow(state: &ApiState, link: MailLink, parts: &Parts) -> Result<Reply
         }
         MailLink::Join => {
             let (session, _) = session(state, &parts.headers);
-            let (caller, _) = of_session(state, session).await?;
-            if caller.principal == Principal::Anonymous {
+            let (caller, session) = of_session(state, session).await?;
+            match caller.account() {
+                // Any site's page may lead here: the user says yes on a page of this registry.
+                Some(name) => invitation(&state.options.title, name, code, &session.csrf),
                 // Whoever signs in or up next shows the code with that.
-                let code = utf8_percent_encode(code, NON_ALPHANUMERIC);
-                return Ok(Reply::redirect(&format!("{base}/?invite_code={code}")));
+                None => {
+                    let code = utf8_percent_encode(code, NON_ALPHANUMERIC);
+                    Reply::redirect(&format!("{base}/?invite_code={code}"))
+                }
             }
-            let caller = accompanied(caller, parts);
-            let (organization, _) = state.accounts.accept_invite(&caller, code).await?;
-            Reply::redirect(&format!("{base}/organization/{}", organization.name))
         }
     })
+}
+
+/// Somebody has said yes to an invitation.
+async fn join(state: &ApiState, parts: &Parts, body: ByteStream) -> Result<Reply, Error> {
+    let fields = form(parts, body).await?;
+    let code = code(&fields)?;
+    may_write(state)?;
+    let (session, has_session) = session(state, &parts.headers);
+    let (caller, session) = of_session(state, session).await?;
+    let shown = fields.get("_csrf_token");
+    if !has_session || !shown.is_some_and(|shown| session.allows(shown)) {
+        let message = "CSRF token was invalid or missing.";
+        return Ok(refusal(StatusCode::FORBIDDEN, &state.options.title, message));
+    }
+    let caller = accompanied(caller, parts);
+    let (organization, _) = state.accounts.accept_invite(&caller, code).await?;
+    let base = &state.options.base_url;
+    Ok(Reply::redirect(&format!(
+        "{base}/organization/{}",
+        organization.name
+    )))
 }

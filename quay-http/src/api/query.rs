@@ -67,6 +67,8 @@ impl Query {
 
 fn read(parameter: &QueryParameter, given: &str) -> Result<Value, String> {
     match parameter.kind {
+        // Not every database takes it for a question.
+        QueryType::String if given.contains('\0') => Err("must not hold a zero byte".to_owned()),
         QueryType::String => Ok(given.into()),
         QueryType::Boolean => Ok((!matches!(given, "" | "0" | "false" | "False" | "FALSE" | "null")).into()),
         QueryType::Integer => match given.trim().parse::<i64>() {

@@ -78,6 +78,10 @@ impl RequestContent {
             let message = format!("Failed to decode JSON object: {error}");
             Error::new(ErrorKind::Rejected, message)
         })?;
+        if holds_zero(&value) {
+            let message = "The body must not hold a zero byte";
+            return Err(Error::new(ErrorKind::InvalidRequest, message));
+        }
         if value.is_null() && operation.request_optional {
             return Ok(value);
         }
@@ -90,6 +94,19 @@ impl RequestContent {
                 format!("the schema of {} does not compile", operation.id),
             )),
         }
+    }
+}
+
+/// Whether there is a zero byte in any text or name, which not every database takes. What is nested too deeply
+/// has been refused when it was read.
+fn holds_zero(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(holds_zero),
+        Value::Object(members) => members
+            .iter()
+            .any(|(name, value)| name.contains('\0') || holds_zero(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 

@@ -8,6 +8,7 @@ use quay_core::accounts::{AccountOptions, Accounts, Seal};
 use quay_core::runtime::Runtime;
 
 use super::documents::Documents;
+use crate::attempts::LoginAttempts;
 
 /// What the API is told besides what accounts decide.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub struct ApiSettings {
     pub nested_names: bool,
     /// How long a request's body may pause.
     pub body_idle: Duration,
+    /// Counts failed logins by address; the service counts for itself where there is none.
+    pub login_attempts: Option<LoginAttempts>,
 }
 
 impl Default for ApiSettings {
@@ -27,6 +30,7 @@ impl Default for ApiSettings {
             authenticators: Vec::new(),
             nested_names: true,
             body_idle: Duration::from_secs(30),
+            login_attempts: None,
         }
     }
 }
@@ -52,6 +56,13 @@ impl ApiSettings {
         self.body_idle = idle;
         self
     }
+
+    /// Sets what counts failed logins by address, together with other services.
+    #[must_use]
+    pub fn with_login_attempts(mut self, attempts: LoginAttempts) -> Self {
+        self.login_attempts = Some(attempts);
+        self
+    }
 }
 
 /// What handlers work with.
@@ -61,13 +72,17 @@ pub(crate) struct ApiState {
     pub(crate) options: AccountOptions,
     pub(crate) runtime: Runtime,
     pub(crate) seal: Arc<dyn Seal>,
+    pub(crate) attempts: LoginAttempts,
     pub(crate) settings: ApiSettings,
     pub(crate) documents: Documents,
 }
 
 impl ApiState {
     pub(crate) fn new(accounts: Accounts, settings: ApiSettings) -> Self {
+        let attempts = settings.login_attempts.clone();
+        let attempts = attempts.unwrap_or_else(|| LoginAttempts::new(accounts.runtime().clone()));
         Self {
+            attempts,
             options: accounts.options().clone(),
             runtime: accounts.runtime().clone(),
             seal: Arc::clone(accounts.seal()),

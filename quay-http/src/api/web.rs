@@ -113,12 +113,12 @@ impl WebService {
         if let Page::OAuth(endpoint) = page {
             return oauth::respond(&self.state, endpoint, parts, body).await;
         }
+        if let Page::Mail(link) = page {
+            return mail_links::respond(&self.state, link, parts, body).await;
+        }
         if !matches!(parts.method, Method::GET | Method::HEAD) {
             let message = "The method is not allowed for the requested URL.";
             return bare(StatusCode::METHOD_NOT_ALLOWED, message).with_static(ALLOW, "GET, HEAD");
-        }
-        if let Page::Mail(link) = page {
-            return mail_links::respond(&self.state, link, parts).await;
         }
         let answered = match self.reply(page, parts).await {
             Ok(reply) => finish(reply, &self.state.options, &*self.state.seal).await,

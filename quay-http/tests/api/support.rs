@@ -75,6 +75,27 @@ impl HealthCheck for Check {
 #[derive(Debug, Default)]
 pub(crate) struct Mailbox(pub(crate) Mutex<Vec<Mail>>);
 
+impl Mailbox {
+    /// Waits for mails that are sent after the answer: at least so many.
+    pub(crate) async fn arrived(&self, count: usize) -> Vec<Mail> {
+        for _ in 0..10_000 {
+            let mails = self.0.lock().unwrap().clone();
+            if mails.len() >= count {
+                return mails;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        panic!("{count} mails do not arrive");
+    }
+
+    /// The code in the mail that arrives as number `count`.
+    pub(crate) async fn code(&self, count: usize) -> String {
+        let mails = self.arrived(count).await;
+        let (_, rest) = mails[count - 1].text.split_once("code=").unwrap();
+        rest.split_whitespace().next().unwrap().to_owned()
+    }
+}
+
 #[async_trait]
 impl Mailer for Mailbox {
     async fn send(&self, mail: &Mail) -> Result<(), StoreError> {
@@ -195,7 +216,7 @@ impl Host {
         let hasher = Arc::new(Bcrypt::new(Arc::clone(&random) as _).with_cost(4));
         let secrets: Arc<dyn SecretBox> = Arc::new(secrets(Arc::clone(&random) as _));
         let seal: Arc<dyn Seal> = Arc::new(ClientSeal::new("the secret of clients", random).unwrap());
-        let checks = Arc::new(PasswordChecks::new(Arc::clone(&hasher) as _, runtime.clone()));
+        let checks = Arc::new(PasswordChecks::new(hasher, runtime.clone()));
         let login: Arc<dyn LoginEngine> = Arc::new(DatabaseLogin::new(
             Arc::clone(&store),
             Arc::clone(&checks),
@@ -207,7 +228,7 @@ impl Host {
             Arc::clone(&store),
             runtime.clone(),
         );
-        let oauth = OAuthBearer::new(Arc::clone(&store), checks, &options, runtime.clone());
+        let oauth = OAuthBearer::new(Arc::clone(&store), Arc::clone(&checks), &options, runtime.clone());
         let credentials = AccountCredentials::new(
             Arc::clone(&store),
             Arc::clone(&login),
@@ -218,7 +239,7 @@ impl Host {
             runtime.clone(),
         );
         let mailbox = Arc::new(Mailbox::default());
-        let tools = Tools::new(hasher, secrets, seal, login, Arc::new(RsaKeys), Arc::new(issuer))
+        let tools = Tools::new(checks, secrets, seal, login, Arc::new(RsaKeys), Arc::new(issuer))
             .with_mailer(Arc::clone(&mailbox) as _)
             .with_human_check(Arc::new(crate::humans::Humans))
             .with_robot_tokens(Arc::new(crate::federation::Robots));

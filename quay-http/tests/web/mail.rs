@@ -2,7 +2,7 @@
 
 use quay_core::accounts::{AccountKey, SignUp, TeamRole, UserChanges};
 
-use crate::support::{BASE, Host, Seen, options};
+use crate::support::{BASE, FORM, Host, Seen, encoded, options};
 
 async fn host() -> Host {
     let mut options = options();
@@ -26,8 +26,7 @@ async fn an_address_is_confirmed_once() {
         host.sign_up("carol").await,
         SignUp::AwaitingVerification
     ));
-    let link = host.mails.link();
-    assert!(link.starts_with("/confirm?code="), "{link}");
+    let link = host.mails.link("carol@mail.example", "/confirm").await;
     // A program that looks at links does not use it up.
     let seen = host.ask("HEAD", &link, &[], "").await;
     assert_eq!((seen.status.as_u16(), seen.header("set-cookie")), (200, ""));
@@ -70,7 +69,7 @@ async fn an_address_is_confirmed_once() {
 async fn whoever_forgot_the_password_sets_another() {
     let host = host().await;
     host.accounts.request_recovery("bob@mail.example").await.unwrap();
-    let link = host.mails.link();
+    let link = host.mails.link("bob@mail.example", "/recovery").await;
     // It is not good for anything else.
     let elsewhere = link.replace("/recovery", "/confirm");
     let seen = host.get(&link).await;
@@ -110,7 +109,7 @@ async fn an_invitation_waits_for_whoever_has_no_account_yet() {
         .add_team_member(&alice, "devel", "readers", "bob")
         .await
         .unwrap();
-    let link = host.mails.link();
+    let link = host.mails.link("bob@mail.example", "/confirminvite").await;
     let (_, code) = link.split_once("code=").unwrap();
     let path = format!("/confirminvite?code={code}");
     let seen = host.get(&path).await;
@@ -119,17 +118,36 @@ async fn an_invitation_waits_for_whoever_has_no_account_yet() {
         (302, format!("{BASE}/?invite_code={code}").as_str())
     );
     let foreign = host.cookie(Some("alice"), "c").await;
-    assert_eq!(
-        host.ask("GET", &path, &[("cookie", &foreign)], "").await.status,
-        400
-    );
     let own = host.cookie(Some("bob"), "c").await;
+    // The link alone joins nobody: another site's page may lead there.
     let seen = host.ask("GET", &path, &[("cookie", &own)], "").await;
-    assert_eq!(
-        (seen.status.as_u16(), seen.header("location")),
-        (302, format!("{BASE}/organization/devel").as_str())
+    assert_eq!(seen.status, 200);
+    assert!(seen.text().contains(&format!("name=\"code\" value=\"{code}\"")));
+    assert!(seen.text().contains("name=\"_csrf_token\" value=\"c\""));
+    assert!(
+        seen.header("content-security-policy")
+            .contains("form-action 'self'")
     );
-    assert_eq!(host.ask("GET", &path, &[("cookie", &own)], "").await.status, 400);
+    let form = encoded(&[("code", code), ("_csrf_token", "c")]);
+    let forged = encoded(&[("code", code), ("_csrf_token", "d")]);
+    for (cookie, form, status) in [
+        (&own, &forged, 403),
+        (&own, &encoded(&[("code", code)]), 403),
+        (&own, &encoded(&[("_csrf_token", "c")]), 400),
+        (&foreign, &form, 400),
+        (&own, &form, 302),
+        (&own, &form, 400),
+    ] {
+        let seen = host
+            .ask("POST", "/confirminvite", &[("cookie", cookie), FORM], form)
+            .await;
+        assert_eq!(seen.status, status, "{form}: {}", seen.text());
+        if status == 302 {
+            assert_eq!(seen.header("location"), format!("{BASE}/organization/devel"));
+        }
+    }
+    let seen = host.ask("POST", "/confirminvite", &[FORM], &form).await;
+    assert_eq!(seen.status, 403);
     // What is in the code does not lead elsewhere.
     let seen = host.get("/confirminvite?code=x%26z%2F%2Fevil.example").await;
     assert_eq!(

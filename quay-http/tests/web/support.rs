@@ -66,12 +66,24 @@ impl Mailer for Mails {
 }
 
 impl Mails {
-    /// The path in the last mail.
-    pub(crate) fn link(&self) -> String {
-        let mails = self.0.lock().unwrap();
-        let text = &mails.last().unwrap().text;
-        let (_, rest) = text.split_once(BASE).unwrap();
-        rest.split_whitespace().next().unwrap().to_owned()
+    /// The link that begins so in a mail to somebody, once it has been sent.
+    pub(crate) async fn link(&self, to: &str, begin: &str) -> String {
+        let begin = format!("{BASE}{begin}?code=");
+        for _ in 0..10_000 {
+            let found = {
+                let mails = self.0.lock().unwrap();
+                let mail = mails
+                    .iter()
+                    .rfind(|mail| mail.to == to && mail.text.contains(&begin));
+                mail.map(|mail| mail.text.clone())
+            };
+            if let Some(text) = found {
+                let link = text.split_whitespace().find(|word| word.starts_with(&begin));
+                return link.unwrap()[BASE.len()..].to_owned();
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        panic!("no mail with {begin} arrives");
     }
 }
 
@@ -191,7 +203,7 @@ impl Host {
         let key = SecretKey::parse("the secret of the database").unwrap();
         let secrets: Arc<dyn SecretBox> = Arc::new(DatabaseSecrets::new(&key, Arc::clone(&random) as _));
         let seal: Arc<dyn Seal> = Arc::new(ClientSeal::new("the secret of clients", random).unwrap());
-        let checks = Arc::new(PasswordChecks::new(Arc::clone(&hasher) as _, runtime.clone()));
+        let checks = Arc::new(PasswordChecks::new(hasher, runtime.clone()));
         let login = DatabaseLogin::new(Arc::clone(&accounts_store), Arc::clone(&checks), runtime.clone());
         let login: Arc<dyn LoginEngine> = Arc::new(login);
         let registry_options = Options::default();
@@ -201,7 +213,12 @@ impl Host {
             Arc::clone(&accounts_store),
             runtime.clone(),
         ));
-        let oauth = OAuthBearer::new(Arc::clone(&accounts_store), checks, &options, runtime.clone());
+        let oauth = OAuthBearer::new(
+            Arc::clone(&accounts_store),
+            Arc::clone(&checks),
+            &options,
+            runtime.clone(),
+        );
         let credentials: Arc<dyn Authenticator> = Arc::new(AccountCredentials::new(
             Arc::clone(&accounts_store),
             Arc::clone(&login),
@@ -213,7 +230,7 @@ impl Host {
         ));
         let mails = Arc::new(Mails::default());
         let tools = Tools::new(
-            hasher,
+            checks,
             secrets,
             seal,
             login,

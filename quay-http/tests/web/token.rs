@@ -535,3 +535,23 @@ async fn logins_are_logged() {
     );
     assert!(!rows[1].get::<String, _>(3).contains("wrong"));
 }
+
+#[tokio::test]
+async fn an_address_that_fails_too_often_waits() {
+    let host = Host::new().await;
+    for index in 0..30 {
+        let name = format!("nobody{index}");
+        assert_eq!(host.token(Some((&name, "wrong")), &[]).await.status, 401);
+    }
+    // Nobody guesses on, whoever they say they are.
+    let seen = host.token_of("alice", &[]).await;
+    assert_eq!((seen.status.as_u16(), seen.header("retry-after")), (429, "60"));
+    // Robots and tokens have secrets that nobody guesses.
+    for name in ["alice+robot", "$oauthtoken", "$app"] {
+        assert_eq!(host.token(Some((name, "wrong")), &[]).await.status, 401, "{name}");
+    }
+    host.clock.advance(Duration::from_mins(1));
+    for _ in 0..100 {
+        assert_eq!(host.token_of("alice", &[]).await.status, 200);
+    }
+}

@@ -223,17 +223,13 @@ async fn app_tokens(exchange: Exchange, all: bool) -> Result<Reply, Error> {
     let (accounts, caller) = (exchange.state.accounts.clone(), exchange.caller.clone());
     let only = expiring.unwrap_or_default();
     let rest = members([("only_expiring", json!(expiring))]);
-    if only && limit(&exchange).is_none() {
+    if only && all && limit(&exchange).is_none() {
         // Those that end soon are picked from all, so that a short page says nothing of the end.
         let mut shown = Vec::new();
         let mut after = None;
         loop {
             let page = quay_core::metadata::PageRequest::new(after, 500);
-            let rows = if all {
-                accounts.all_app_tokens(&caller, false, &page).await?
-            } else {
-                accounts.app_tokens(&caller, false, &page).await?
-            };
+            let rows = accounts.all_app_tokens(&caller, false, &page).await?;
             let Some(last) = rows.last() else { break };
             after = Some(last.id);
             shown.extend(accounts.only_expiring(rows).into_iter().map(app_token));

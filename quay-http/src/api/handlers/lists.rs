@@ -12,7 +12,9 @@ use serde_json::{Map, Value};
 use super::super::exchange::Exchange;
 use super::super::reply::Reply;
 
-/// Rows that are read at once for a list that is answered as a whole.
+/// Rows that are read at once for a list that is answered as a whole: a few first, so that the answer begins
+/// soon.
+const FIRST_BATCH: usize = 50;
 const BATCH: usize = 500;
 const PURPOSE: &str = "page";
 /// How long a page's token counts (`quay-api.md`, 1.5).
@@ -62,16 +64,20 @@ where
     F: Fn(PageRequest<K>) -> Fut + Send + 'static,
     Fut: Future<Output = Result<Vec<T>, Error>> + Send,
 {
-    let pages = stream::try_unfold((fetch, Some(after)), move |(fetch, from)| async move {
+    let begin = (fetch, Some(after), FIRST_BATCH);
+    let pages = stream::try_unfold(begin, move |(fetch, from, batch)| async move {
         let Some(after) = from else {
             return Ok::<_, Error>(None);
         };
-        let rows = fetch(PageRequest::new(after, BATCH)).await?;
+        let rows = fetch(PageRequest::new(after, batch)).await?;
         let next = match rows.last() {
-            Some(last) if rows.len() >= BATCH => Some(Some(key(last))),
+            Some(last) if rows.len() >= batch => Some(Some(key(last))),
             _ => None,
         };
-        Ok(Some((stream::iter(rows.into_iter().map(Ok)), (fetch, next))))
+        Ok(Some((
+            stream::iter(rows.into_iter().map(Ok)),
+            (fetch, next, BATCH),
+        )))
     });
     pages.try_flatten().boxed()
 }

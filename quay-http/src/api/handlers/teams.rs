@@ -1,13 +1,15 @@
 //! Teams and invitations to them.
 
-use quay_core::accounts::{AccountCursor, Grant, TeamMember, TeamRole};
-use quay_core::{Error, ErrorKind};
+use quay_core::accounts::{AccountCursor, Accounts, Grant, TeamMember, TeamRole};
+use quay_core::metadata::PageRequest;
+use quay_core::{Caller, Error, ErrorKind};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::super::avatar::{self, AvatarKind};
 use super::super::exchange::Exchange;
 use super::super::reply::Reply;
-use super::lists::{limit, list, page};
+use super::lists::list;
 use super::text;
 use super::views::{grant, members};
 
@@ -70,18 +72,51 @@ fn member(member: TeamMember) -> Value {
     }
 }
 
-fn cursor(member: &TeamMember) -> AccountCursor {
-    match member {
-        TeamMember::Account {
-            account,
-            invited: false,
-        } => AccountCursor::from(&**account),
-        // Those who are asked come once, behind the first page's members.
-        _ => AccountCursor {
-            id: i64::MAX,
-            name: String::new(),
-        },
+/// The last of a page of members, behind whom those follow who are asked to join.
+#[derive(Clone, Serialize, Deserialize)]
+enum Place {
+    Member(AccountCursor),
+    Asked(i64),
+}
+
+type Placed = (Place, TeamMember);
+
+/// A page of a team's members and, where they are wanted, of those who are asked to join it.
+async fn placed_members(
+    accounts: &Accounts,
+    caller: &Caller,
+    (organization, name): (&str, &str),
+    pending: bool,
+    page: PageRequest<Place>,
+) -> Result<Vec<Placed>, Error> {
+    let mut found: Vec<Placed> = Vec::new();
+    let mut after = None;
+    match page.after {
+        Some(Place::Asked(id)) => after = Some(id),
+        from => {
+            let from = match from {
+                Some(Place::Member(cursor)) => Some(cursor),
+                _ => None,
+            };
+            let page = PageRequest::new(from, page.limit);
+            let members = accounts
+                .team_members(caller, organization, name, false, &page)
+                .await?;
+            found.extend(members.members.into_iter().filter_map(|member| match &member {
+                TeamMember::Account { account, .. } => {
+                    Some((Place::Member(AccountCursor::from(&**account)), member))
+                }
+                _ => None,
+            }));
+        }
     }
+    let left = page.limit.saturating_sub(found.len());
+    if pending && left > 0 {
+        let page = PageRequest::new(after, left);
+        let asked = accounts.team_invites(caller, organization, name, &page).await?;
+        found.extend(asked.into_iter().map(|(id, member)| (Place::Asked(id), member)));
+    }
+    Ok(found)
 }
 
 pub(super) async fn list_members(exchange: Exchange) -> Result<Reply, Error> {
@@ -89,54 +124,24 @@ pub(super) async fn list_members(exchange: Exchange) -> Result<Reply, Error> {
     let pending = exchange.query.flag("includePending").unwrap_or_default();
     let (accounts, caller) = (exchange.state.accounts.clone(), exchange.caller.clone());
     // What stands beside the members is asked for first, and with it whether the caller may ask.
-    let none = quay_core::metadata::PageRequest::new(
-        Some(AccountCursor {
-            id: i64::MAX,
-            name: String::new(),
-        }),
-        0,
-    );
+    let nobody = PageRequest::new(None, 0);
     let head = accounts
-        .team_members(&caller, &organization, &name, false, &none)
+        .team_members(&caller, &organization, &name, false, &nobody)
         .await?;
-    let invited = if pending && limit(&exchange).is_none() {
-        let all = accounts
-            .team_members(
-                &caller,
-                &organization,
-                &name,
-                true,
-                &quay_core::metadata::PageRequest::new(None, 0),
-            )
-            .await?;
-        all.members
-    } else {
-        Vec::new()
-    };
     let fetch = move |page| {
         let (accounts, caller) = (accounts.clone(), caller.clone());
         let (organization, name) = (organization.clone(), name.clone());
         async move {
-            let found = accounts
-                .team_members(&caller, &organization, &name, false, &page)
-                .await?;
-            Ok(found.members)
+            let team = (organization.as_str(), name.as_str());
+            placed_members(&accounts, &caller, team, pending, page).await
         }
     };
     let rest = members([
         ("name", head.team.name.into()),
         ("can_edit", head.can_edit.into()),
     ]);
-    if limit(&exchange).is_some() || invited.is_empty() {
-        return list(&exchange, "members", rest, fetch, cursor, member).await;
-    }
-    // Whoever is asked to join is one of few: they are shown with the members at once.
-    let (mut found, _) = page(&exchange, 10_000, fetch, cursor).await?;
-    found.extend(invited);
-    let mut body = rest;
-    let shown: Vec<Value> = found.into_iter().map(member).collect();
-    body.insert("members".to_owned(), shown.into());
-    Ok(Reply::ok(&Value::Object(body)))
+    let key = |(place, _): &Placed| place.clone();
+    list(&exchange, "members", rest, fetch, key, |(_, found)| member(found)).await
 }
 
 pub(super) async fn add_member(exchange: Exchange) -> Result<Reply, Error> {

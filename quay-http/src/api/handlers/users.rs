@@ -1,7 +1,7 @@
 //! Users: signing up, in and out, and what they do with their own accounts.
 
 use http::StatusCode;
-use quay_core::accounts::{Account, SignUp, UserChanges, UserRole};
+use quay_core::accounts::{Account, AccountKey, SignUp, UserChanges, UserRole};
 use quay_core::{Error, ErrorKind, Principal};
 use serde_json::{Value, json};
 
@@ -162,7 +162,14 @@ pub(super) async fn convert(exchange: Exchange) -> Result<Reply, Error> {
         .accounts
         .convert_to_organization(&exchange.caller, admin, password)
         .await?;
-    let admin = exchange.state.accounts.user(admin).await?;
+    // Administrators may be called by their addresses.
+    let key = if admin.contains('@') {
+        AccountKey::Email(admin)
+    } else {
+        AccountKey::Name(admin)
+    };
+    let found = exchange.state.accounts.store().reader().account(key).await?;
+    let admin = found.ok_or_else(|| Error::new(ErrorKind::NotFound, "Not Found"))?;
     let session = Session::logged_in(&admin, &exchange.state.runtime);
     Ok(Reply::ok(&json!({ "success": true })).with_session(session))
 }

@@ -15,7 +15,7 @@ use http::{Method, StatusCode};
 use quay_core::blob_store::ByteStream;
 use quay_core::{Caller, CredentialKind, Error, ErrorKind, Principal};
 
-pub(crate) use page::refusal;
+pub(crate) use page::{invitation, refusal};
 
 use super::checks::{of_session, proven, session};
 use super::dispatch::finish;
@@ -81,7 +81,7 @@ impl Visitor {
         let (caller, session) = match Presented::from_headers(&parts.headers) {
             Presented::None => of_session(state, cookie).await?,
             basic @ Presented::Basic(..) => {
-                let Some(identity) = proven(state, &basic).await? else {
+                let Some(identity) = proven(state, &basic, parts).await? else {
                     return Err(Error::new(ErrorKind::InvalidToken, "Requires authentication"));
                 };
                 (Caller::identified(identity), cookie.disowned())
@@ -166,10 +166,17 @@ pub(crate) fn guarded(reply: Reply) -> Reply {
 }
 
 /// The fields of a form.
-async fn form(parts: &Parts, body: ByteStream) -> Result<Fields, Error> {
+pub(crate) async fn form(parts: &Parts, body: ByteStream) -> Result<Fields, Error> {
     let body = collected(body, LARGEST_FORM, FORM_TIME).await?;
     let fields = Fields::of_body(&parts.headers, &body);
-    fields.ok_or_else(|| Error::new(ErrorKind::Rejected, "The body is not a form"))
+    let fields = fields.ok_or_else(|| Error::new(ErrorKind::Rejected, "The body is not a form"))?;
+    if fields.hold_zero() {
+        return Err(Error::new(
+            ErrorKind::InvalidRequest,
+            "The form holds a zero byte",
+        ));
+    }
+    Ok(fields)
 }
 
 /// Nothing is given out while the registry takes no writes.

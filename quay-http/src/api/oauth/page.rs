@@ -95,6 +95,29 @@ fn button(action: &str, label: &str, hidden: &str) -> String {
     )
 }
 
+fn hidden<'a>(fields: impl Iterator<Item = (&'static str, &'a str)>) -> String {
+    let field = |(name, value): (&str, &str)| {
+        let value = in_html(value);
+        format!("<input type=\"hidden\" name=\"{name}\" value=\"{value}\">\n")
+    };
+    fields.map(field).collect()
+}
+
+/// Asks somebody who has followed the link in an invitation.
+pub(crate) fn invitation(title: &str, user: &str, code: &str, csrf: &str) -> Reply {
+    let content = format!(
+        "<p>You have been asked to join a team. You are signed in as <b>{}</b>.</p>\n{}",
+        in_html(user),
+        button(
+            "/confirminvite",
+            "Join",
+            &hidden([("code", code), ("_csrf_token", csrf)].into_iter())
+        ),
+    );
+    let policy = NOTHING.replace("form-action 'none'", "form-action 'self'");
+    Reply::html(StatusCode::OK, page(title, &content)).with_header(CONTENT_SECURITY_POLICY, &policy)
+}
+
 /// Asks a user.
 pub(crate) fn question(
     title: &str,
@@ -105,11 +128,7 @@ pub(crate) fn question(
 ) -> Reply {
     let fields = question.fields();
     let fields = fields.iter().filter_map(|&(name, value)| Some((name, value?)));
-    let hidden = fields.chain([("_csrf_token", csrf)]).map(|(name, value)| {
-        let value = in_html(value);
-        format!("<input type=\"hidden\" name=\"{name}\" value=\"{value}\">\n")
-    });
-    let hidden: String = hidden.collect();
+    let hidden = hidden(fields.chain([("_csrf_token", csrf)]));
     let content = format!(
         "{}<p>You are signed in as <b>{}</b>.</p>\n{}{}",
         asked(checked),

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use quay_core::RepositoryName;
-use quay_core::accounts::{Account, AccountKey, AccountKind, Grantee, RepositoryRole, TeamKey};
+use quay_core::accounts::{
+    Account, AccountKey, AccountKind, AppToken, Grantee, RepositoryRole, Team, TeamInvite, TeamKey, TeamRole,
+};
 use quay_core::runtime::Clock as _;
 use serde_json::Value;
 
@@ -198,4 +200,139 @@ async fn tokens_of_pages_count_for_their_list_and_their_time() {
         .read(&format!("/organization/org/robots?limit=3&next_page={token}"))
         .await;
     assert_eq!(names(&late["robots"]), names(&first["robots"]));
+}
+
+#[tokio::test]
+async fn whoever_is_asked_to_join_is_listed_behind_the_members() {
+    let host = fresh(without_mail()).await;
+    crowd(&host, 10).await;
+    let store = host.accounts.store();
+    let mut unit = store.begin_accounts().await.unwrap();
+    let accounts = unit.accounts();
+    let team = {
+        let org = accounts.account(AccountKey::Name("org")).await.unwrap().unwrap();
+        let key = TeamKey::Name(org.id, "members");
+        accounts.team(key).await.unwrap().unwrap()
+    };
+    let admin = accounts
+        .account(AccountKey::Name("admin"))
+        .await
+        .unwrap()
+        .unwrap();
+    for index in 0..5 {
+        let invite = TeamInvite {
+            id: 0,
+            team: team.id,
+            account: None,
+            email: Some(format!("asked{index}@registry.example")),
+            inviter: admin.id,
+            code: format!("code{index}"),
+        };
+        accounts.insert_invite(&invite).await.unwrap();
+    }
+    unit.commit().await.unwrap();
+    let browser = Browser::of(&host, "admin").await;
+    let path = "/organization/org/team/members/members?includePending=true";
+    let tell = |members: &Value| -> Vec<String> {
+        let members = members.as_array().unwrap().iter();
+        let name = |member: &Value| {
+            let name = member["name"].as_str().or_else(|| member["email"].as_str());
+            name.unwrap().to_owned()
+        };
+        members.map(name).collect()
+    };
+    let whole = tell(&browser.read(path).await["members"]);
+    // Eleven members, the fixture's invitation and five more.
+    assert_eq!(whole.len(), 17, "{whole:?}");
+    assert!(
+        whole[11..].iter().all(|name| name.starts_with("asked")),
+        "{whole:?}"
+    );
+    for limit in [1, 3, 11, 12, 17, 100] {
+        let mut seen = Vec::new();
+        let mut next = String::new();
+        loop {
+            let page = browser.read(&format!("{path}&limit={limit}{next}")).await;
+            let members = tell(&page["members"]);
+            assert!(members.len() <= limit);
+            seen.extend(members);
+            match page["next_page"].as_str() {
+                Some(token) => next = format!("&next_page={token}"),
+                None => break,
+            }
+        }
+        assert_eq!(seen, whole, "by pages of {limit}");
+    }
+    let others = Browser::of(&host, "member").await;
+    assert_eq!(tell(&others.read(path).await["members"]).len(), 11);
+}
+
+#[tokio::test]
+async fn tokens_that_end_soon_are_picked_before_the_page_is_cut() {
+    let host = fresh(without_mail()).await;
+    let store = host.accounts.store();
+    let mut unit = store.begin_accounts().await.unwrap();
+    let accounts = unit.accounts();
+    let other = accounts
+        .account(AccountKey::Name("other"))
+        .await
+        .unwrap()
+        .unwrap();
+    for (index, days) in [100, 100, 1, 100, 1, 2].into_iter().enumerate() {
+        let token = AppToken {
+            id: 0,
+            uuid: format!("ends{index}"),
+            account: other.id,
+            title: format!("ends{index}"),
+            name: format!("{index:N<60}"),
+            secret: String::new(),
+            created: host.clock.now(),
+            expires: Some(host.clock.now().plus(Duration::from_hours(days * 24))),
+            last_accessed: None,
+        };
+        accounts.insert_app_token(&token).await.unwrap();
+    }
+    unit.commit().await.unwrap();
+    let browser = Browser::of(&host, "other").await;
+    let titles = |tokens: &Value| -> Vec<String> {
+        let tokens = tokens.as_array().unwrap().iter();
+        tokens
+            .map(|token| token["title"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let path = "/user/apptoken?expiring=true";
+    let expected = ["ends2", "ends4", "ends5"];
+    assert_eq!(titles(&browser.read(path).await["tokens"]), expected);
+    let first = browser.read(&format!("{path}&limit=2")).await;
+    assert_eq!(titles(&first["tokens"]), expected[..2]);
+    let next = first["next_page"].as_str().unwrap();
+    let second = browser.read(&format!("{path}&limit=2&next_page={next}")).await;
+    assert_eq!(titles(&second["tokens"]), expected[2..]);
+    assert!(second["next_page"].is_null());
+}
+
+#[tokio::test]
+async fn a_team_is_found_behind_a_thousand_others() {
+    let host = fresh(without_mail()).await;
+    let store = host.accounts.store();
+    let mut unit = store.begin_accounts().await.unwrap();
+    let accounts = unit.accounts();
+    let org = accounts.account(AccountKey::Name("org")).await.unwrap().unwrap();
+    let names = (0..1100).map(|index| format!("aa{index:04}"));
+    for name in names.chain(["zz", "zz-a", "zy9", "zz1"].map(ToOwned::to_owned)) {
+        let team = Team {
+            id: 0,
+            organization: org.id,
+            name,
+            role: TeamRole::Member,
+            description: String::new(),
+        };
+        accounts.insert_team(&team).await.unwrap().unwrap();
+    }
+    unit.commit().await.unwrap();
+    let browser = Browser::of(&host, "admin").await;
+    let found = browser.read("/entities/zz?namespace=org&includeTeams=true").await;
+    let found = found["results"].as_array().unwrap().iter();
+    let found: Vec<_> = found.map(|entity| entity["name"].as_str().unwrap()).collect();
+    assert_eq!(found, ["zz", "zz-a", "zz1"]);
 }

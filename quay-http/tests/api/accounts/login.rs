@@ -98,7 +98,7 @@ async fn nobody_learns_who_has_an_account() {
     for email in ["nobody@registry.example", "org@registry.example", "nonsense"] {
         assert_eq!(recover(email).await, known, "{email}");
     }
-    assert_eq!(host.mailbox.0.lock().unwrap().len(), 1);
+    assert_eq!(host.mailbox.arrived(1).await.len(), 1);
 }
 
 #[tokio::test]
@@ -211,4 +211,36 @@ async fn a_login_is_fresh_for_ten_minutes() {
         .await;
     assert_eq!(seen.status, 200);
     assert_eq!(browser.get(path).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_address_that_fails_too_often_waits() {
+    let host = fresh(registry()).await;
+    let mut browser = Browser::new(&host).await;
+    for index in 0..10 {
+        let name = format!("nobody{index}");
+        assert_eq!(browser.sign_in(&name, "wrong-password").await.status, 403);
+        // Whether an address is known is not told, so asking counts.
+        let body = serde_json::json!({ "email": format!("{name}@registry.example") }).to_string();
+        assert_eq!(browser.ask("POST", "/recovery", &body).await.status, 200);
+        let body = r#"{"username":"spare","password":"long-enough","email":"new@registry.example"}"#;
+        assert_eq!(browser.ask("POST", "/user/", body).await.status, 400);
+    }
+    for (path, body) in [
+        ("/signin", r#"{"username":"spare","password":"spare-password"}"#),
+        ("/recovery", r#"{"email":"spare@registry.example"}"#),
+        (
+            "/user/",
+            r#"{"username":"newcomer","password":"long-enough","email":"new@registry.example"}"#,
+        ),
+    ] {
+        let seen = browser.ask("POST", path, body).await;
+        assert_eq!(
+            (seen.status.as_u16(), seen.header("retry-after")),
+            (429, "60"),
+            "{path}"
+        );
+    }
+    host.clock.advance(Duration::from_mins(1));
+    assert_eq!(browser.sign_in("spare", "spare-password").await.status, 200);
 }

@@ -8,6 +8,7 @@ mod names;
 mod operator;
 mod races;
 mod renaming;
+mod sign_up;
 
 use quay_core::accounts::AccountOptions;
 use serde_json::Value;

@@ -39,7 +39,7 @@ pub(crate) async fn fresh(options: AccountOptions) -> Host {
 }
 
 /// A host where nobody has an account.
-pub(super) async fn empty(options: AccountOptions) -> Host {
+pub(crate) async fn empty(options: AccountOptions) -> Host {
     Host::open(options, directory(), later_random()).await
 }
 
