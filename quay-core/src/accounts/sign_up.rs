@@ -338,7 +338,7 @@ impl Accounts {
         let Some(user) = user else { return Ok(()) };
         let (code, confirmation) = self.recovery(user.id);
         if self
-            .store_unless_recent(confirmation, asked, RECOVERY_LIFETIME)
+            .store_unless_recent(confirmation, asked, self.0.options.recovery_lifetime)
             .await?
         {
             self.post_now(&self.recovery_mail(&user, email, &code), &code)
