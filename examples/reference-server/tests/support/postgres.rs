@@ -14,7 +14,7 @@ pub(crate) struct Postgres {
 
 impl Postgres {
     pub(crate) fn started() -> Self {
-        let versions = std::fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is installed");
+        let versions = std::fs::read_dir("/usr/lib/postgresql").unwrap();
         let mut versions: Vec<PathBuf> = versions.map(|entry| entry.unwrap().path().join("bin")).collect();
         versions.sort();
         let port = TcpListener::bind("127.0.0.1:0")
@@ -24,7 +24,7 @@ impl Postgres {
             .port();
         let server = Self {
             directory: TempDir::new().unwrap(),
-            binaries: versions.pop().expect("PostgreSQL is installed"),
+            binaries: versions.pop().unwrap(),
             port,
         };
         let owned = Command::new("chown")
