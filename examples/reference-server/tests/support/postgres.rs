@@ -14,7 +14,8 @@ pub(crate) struct Postgres {
 
 impl Postgres {
     pub(crate) fn started() -> Self {
-        let versions = std::fs::read_dir("/usr/lib/postgresql").unwrap();
+        let versions = std::fs::read_dir("/usr/lib/postgresql")
+            .unwrap_or_else(|error| panic!("PostgreSQL is not installed: {error}"));
         let mut versions: Vec<PathBuf> = versions.map(|entry| entry.unwrap().path().join("bin")).collect();
         versions.sort();
         let port = TcpListener::bind("127.0.0.1:0")
