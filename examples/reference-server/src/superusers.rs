@@ -32,7 +32,7 @@ pub(crate) fn read(data: &Path) -> Result<BTreeSet<String>, Failure> {
 pub(crate) fn add(data: &Path, name: &str) -> Result<(), Failure> {
     let mut names = read(data)?;
     names.insert(name.to_owned());
-    let lines: String = names.iter().map(|name| format!("{name}\n")).collect();
+    let lines: String = names.iter().flat_map(|name| [name.as_str(), "\n"]).collect();
     secrets::write(&path(data), &lines, Existing::Replaced)
 }
 

@@ -176,7 +176,7 @@ fn missing_lines(name: &str, config: &Config) -> String {
     if !config.accounts.superusers.contains(name) {
         let mut names: BTreeSet<&str> = config.accounts.superusers.iter().map(String::as_str).collect();
         names.insert(name);
-        lines.push_str(&format!("SUPER_USERS: {}\n", serde_json::json!(names)));
+        lines = format!("SUPER_USERS: {}\n", serde_json::json!(names));
     }
     if !config.accounts.superusers_enabled {
         lines.push_str("FEATURE_SUPER_USERS: true\n");

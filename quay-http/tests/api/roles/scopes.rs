@@ -15,13 +15,12 @@ fn wanted(row: &Row) -> Option<Scope> {
         _ if row.id == "createOrganizationApplicationToken" => None,
         // Wants `user:admin` too.
         _ if row.id == "getOrgRobotPermissions" => None,
-        Who::User | Who::RepositoryAdminOrSuperuser if row.path_of("").starts_with("/api/v1/repository/") => {
+        Who::User | Who::OrganizationAdmin | Who::RepositoryAdminOrSuperuser
+            if row.path_of("").starts_with("/api/v1/repository/") =>
+        {
             Some(Scope::AdminRepo)
         }
         Who::User => Some(Scope::AdminUser),
-        Who::OrganizationAdmin if row.path_of("").starts_with("/api/v1/repository/") => {
-            Some(Scope::AdminRepo)
-        }
         Who::OrganizationAdmin => Some(Scope::AdminOrganization),
         Who::Superuser => Some(Scope::Superuser),
         _ => None,
