@@ -194,7 +194,9 @@ impl Accounts {
     fn post(&self, mail: Mail, code: String) {
         let this = self.clone();
         self.0.runtime.spawner.spawn(Box::pin(async move {
-            this.post_now(&mail, &code).await.unwrap_or_else(not_sent);
+            this.post_now(&mail, &code)
+                .await
+                .unwrap_or_else(|error| log_unsent(&error));
         }));
     }
 
@@ -212,7 +214,9 @@ impl Accounts {
     pub(super) fn confirm_by_mail(&self, account: Account) {
         let (this, asked) = (self.clone(), self.now());
         self.0.runtime.spawner.spawn(Box::pin(async move {
-            this.confirm_again(&account, asked).await.unwrap_or_else(not_sent);
+            this.confirm_again(&account, asked)
+                .await
+                .unwrap_or_else(|error| log_unsent(&error));
         }));
     }
 
@@ -327,7 +331,9 @@ impl Accounts {
         }
         let (this, asked, email) = (self.clone(), self.now(), email.to_owned());
         self.0.runtime.spawner.spawn(Box::pin(async move {
-            this.recover_by_mail(&email, asked).await.unwrap_or_else(not_sent);
+            this.recover_by_mail(&email, asked)
+                .await
+                .unwrap_or_else(|error| log_unsent(&error));
         }));
         Ok(Recovery::Sent)
     }
@@ -467,7 +473,7 @@ impl Accounts {
     }
 }
 
-fn not_sent(error: Error) {
+fn log_unsent(error: &Error) {
     tracing::warn!(%error, source = ?error.store_error(), "a mail was not sent");
 }
 

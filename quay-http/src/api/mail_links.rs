@@ -108,14 +108,13 @@ async fn follow(state: &ApiState, link: MailLink, parts: &Parts) -> Result<Reply
         MailLink::Join => {
             let (session, _) = session(state, &parts.headers);
             let (caller, session) = of_session(state, session).await?;
-            match caller.account() {
+            if let Some(name) = caller.account() {
                 // Any site's page may lead here: the user says yes on a page of this registry.
-                Some(name) => invitation(&state.options.title, name, code, &session.csrf),
+                invitation(&state.options.title, name, code, &session.csrf)
+            } else {
                 // Whoever signs in or up next shows the code with that.
-                None => {
-                    let code = utf8_percent_encode(code, NON_ALPHANUMERIC);
-                    Reply::redirect(&format!("{base}/?invite_code={code}"))
-                }
+                let code = utf8_percent_encode(code, NON_ALPHANUMERIC);
+                Reply::redirect(&format!("{base}/?invite_code={code}"))
             }
         }
     })

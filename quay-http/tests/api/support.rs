@@ -85,7 +85,7 @@ impl Mailbox {
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        panic!("{count} mails do not arrive");
+        unreachable!("{count} mails do not arrive");
     }
 
     /// The code in the mail that arrives as number `count`.

@@ -83,7 +83,7 @@ impl Mails {
             }
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
-        panic!("no mail with {begin} arrives");
+        unreachable!("no mail with {begin} arrives");
     }
 }
 
