@@ -493,6 +493,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "one record of each kind")]
     fn what_is_printed_holds_no_secret() {
         let (id, now) = (7, Timestamp::from_millis(1));
         let printed = [

@@ -531,9 +531,10 @@ impl Authorizer for AccountAuthorizer {
                     Access::Scopes(scopes) => scopes.repository_cap().is_some(),
                     Access::Repository { .. } | Access::Grants(_) => false,
                 };
-                match reaches {
-                    true => self.counts(caller, grants).await,
-                    false => Ok(false),
+                if reaches {
+                    self.counts(caller, grants).await
+                } else {
+                    Ok(false)
                 }
             }
         };

@@ -6,7 +6,7 @@ use super::facade::{Accounts, Actor, Subject, change, invalid, not_found, reject
 use super::log::LogKind;
 use super::name::check_password;
 use super::organizations::as_invalid;
-use super::record::{Account, AccountKind, AppToken, Message};
+use super::record::{Account, AccountKind, AppToken, ConfirmationPurpose, Message};
 use super::store::{AccountCursor, AccountFilter, AccountKey, TeamKey};
 use super::users::{Force, convert, insert, owners, rename, save, take_back};
 use crate::caller::Caller;
@@ -79,8 +79,7 @@ impl Accounts {
         if !self.0.options.superusers_full_access {
             return Err(super::facade::refuse(caller));
         }
-        let tokens = self.reader().app_tokens(None, page).await?;
-        Ok(self.expiring(tokens, expiring))
+        self.app_tokens_of(None, expiring, page).await
     }
 
     async fn other_user(&self, name: &str) -> Result<Account, Error> {
@@ -208,6 +207,8 @@ impl Accounts {
                 .ok_or_else(not_found)?;
             if let Some(hash) = &hash {
                 take_back(unit, &account, self.now()).await?;
+                unit.delete_confirmations(account.id, ConfirmationPurpose::Recover)
+                    .await?;
                 account.password_hash = Some(hash.clone());
                 account.invalid_logins = 0;
             }

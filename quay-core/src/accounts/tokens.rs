@@ -70,20 +70,6 @@ impl Accounts {
         self.now().plus(lifetime / 10)
     }
 
-    /// Those of the tokens that end soon.
-    #[must_use]
-    pub fn only_expiring(&self, tokens: Vec<AppToken>) -> Vec<AppToken> {
-        self.expiring(tokens, true)
-    }
-
-    pub(super) fn expiring(&self, mut tokens: Vec<AppToken>, expiring: bool) -> Vec<AppToken> {
-        if expiring {
-            let soon = self.soon();
-            tokens.retain(|token| token.expires.is_some_and(|expires| expires <= soon));
-        }
-        tokens
-    }
-
     /// Makes an app-specific token for the signed-in user; hands it out in plain text.
     ///
     /// # Errors

@@ -187,6 +187,8 @@ impl Accounts {
                 .ok_or_else(not_found)?;
             if let Some(hash) = &hash {
                 take_back(unit, &account, self.now()).await?;
+                unit.delete_confirmations(account.id, ConfirmationPurpose::Recover)
+                    .await?;
                 account.password_hash = Some(hash.clone());
                 account.uuid.clone_from(&uuid);
                 account.invalid_logins = 0;

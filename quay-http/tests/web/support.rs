@@ -272,20 +272,24 @@ impl Host {
             database,
             _directory: directory,
         };
+        host.people().await;
+        host
+    }
+
+    async fn people(&self) {
         for name in ["alice", "bob"] {
             // A name of a superuser's is not for the taking.
-            if host.accounts.options().is_superuser(name) {
+            if self.accounts.options().is_superuser(name) {
                 let email = format!("{name}@mail.example");
                 let nobody = Caller::anonymous();
-                host.accounts
+                self.accounts
                     .initialize(name, &password(name), Some(&email), false, &nobody)
                     .await
                     .unwrap();
             } else {
-                host.sign_up(name).await;
+                self.sign_up(name).await;
             }
         }
-        host
     }
 
     /// Makes a user, verified or not as the options have it.

@@ -10,7 +10,7 @@ use super::super::avatar;
 use super::super::dates::{iso8601, rfc2822};
 use super::super::exchange::Exchange;
 use super::super::reply::Reply;
-use super::lists::{limit, list, page};
+use super::lists::{list, page};
 use super::views::{date, members};
 use super::{organizations, text};
 
@@ -223,21 +223,6 @@ async fn app_tokens(exchange: Exchange, all: bool) -> Result<Reply, Error> {
     let (accounts, caller) = (exchange.state.accounts.clone(), exchange.caller.clone());
     let only = expiring.unwrap_or_default();
     let rest = members([("only_expiring", json!(expiring))]);
-    if only && all && limit(&exchange).is_none() {
-        // Those that end soon are picked from all, so that a short page says nothing of the end.
-        let mut shown = Vec::new();
-        let mut after = None;
-        loop {
-            let page = quay_core::metadata::PageRequest::new(after, 500);
-            let rows = accounts.all_app_tokens(&caller, false, &page).await?;
-            let Some(last) = rows.last() else { break };
-            after = Some(last.id);
-            shown.extend(accounts.only_expiring(rows).into_iter().map(app_token));
-        }
-        let mut body = rest;
-        body.insert("tokens".to_owned(), shown.into());
-        return Ok(Reply::ok(&Value::Object(body)));
-    }
     let fetch = move |page| {
         let (accounts, caller) = (accounts.clone(), caller.clone());
         async move {
