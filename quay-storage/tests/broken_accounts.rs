@@ -13,7 +13,7 @@ use quay_core::accounts::{
     AuthorizationCode, Change, Confirmation, ConfirmationPurpose, CredentialReader, CredentialWriter, Grant,
     GrantReader, GrantWriter, Grantee, LogEntry, Message, Notice, NoticeReader, NoticeWriter, OAuthToken,
     OAuthTokenFilter, OAuthTokenKey, Prototype, RepositoryRole, ServiceKey, Standing, Starred, Team,
-    TeamInvite, TeamKey, TeamReader, TeamSummary, TeamWriter,
+    TeamInvite, TeamKey, TeamReader, TeamSummary, TeamWriter, TokenAssignment,
 };
 use quay_core::metadata::{
     BlobIndex, BlobRecord, LinkedBlob, Lookup, ManifestRecord, ManifestStore, Outbox, PageRequest, Referrer,
@@ -52,6 +52,7 @@ enum Fault {
     RenamesNoRobots,
     LosesDescriptions,
     HandsOutCodesTwice,
+    TakesAssignmentsTwice,
     CollectsTokensThatLive,
     CollectsWithoutLimit,
     KeepsConfirmations,
@@ -65,7 +66,7 @@ enum Fault {
 }
 
 /// What each must be caught by.
-const FAULTS: [(Fault, &str); 31] = [
+const FAULTS: [(Fault, &str); 32] = [
     (Fault::GivesOutTakenNames, "names_and_addresses_are_taken_once"),
     (Fault::SavesTakenNames, "names_and_addresses_are_taken_once"),
     (Fault::IgnoresCase, "names_are_compared_bytewise"),
@@ -105,6 +106,7 @@ const FAULTS: [(Fault, &str); 31] = [
         "a_repository_is_made_once_with_its_description",
     ),
     (Fault::HandsOutCodesTwice, "racing_takers_share_one_code"),
+    (Fault::TakesAssignmentsTwice, "assignments_are_kept"),
     (
         Fault::CollectsTokensThatLive,
         "app_tokens_are_collected_oldest_first",
@@ -303,6 +305,8 @@ reads_passed_on! { GrantReader:
 reads_passed_on! { CredentialReader:
     app_tokens(account: Option<AccountId>, page: &PageRequest<i64>) -> Vec<AppToken>;
     access_token(name: &str) -> Option<AccessToken>;
+    assignment(uuid: &str) -> Option<(TokenAssignment, Application)>;
+    assignments(account: AccountId, page: &PageRequest<i64>) -> Vec<(TokenAssignment, Application)>;
     app_tokens_ending(account: Option<AccountId>, by: Timestamp, page: &PageRequest<i64>) -> Vec<AppToken>;
     application(client_id: &str) -> Option<Application>;
     applications(organization: AccountId) -> Vec<Application>;
@@ -476,6 +480,7 @@ passed_on! { CredentialWriter for BrokenUnit:
     delete_oauth_token(id: i64) -> ();
     touch_oauth_token(id: i64, now: Timestamp) -> ();
     delete_credentials(account: AccountId) -> ();
+    insert_assignment(assignment: &TokenAssignment) -> ();
     insert_code(code: &AuthorizationCode) -> ();
     collect_codes(before: Timestamp, limit: usize) -> u64;
     {
@@ -484,6 +489,14 @@ passed_on! { CredentialWriter for BrokenUnit:
             let before = Timestamp::from_millis(before.as_millis() + later);
             let limit = if self.fault == Fault::CollectsWithoutLimit { 1000 } else { limit };
             self.inner().collect_app_tokens(before, limit).await
+        }
+
+        async fn delete_assignment(&mut self, id: i64) -> Result<bool, StoreError> {
+            if self.fault == Fault::TakesAssignmentsTwice {
+                self.inner().delete_assignment(id).await?;
+                return Ok(true);
+            }
+            self.inner().delete_assignment(id).await
         }
 
         async fn take_code(&mut self, name: &str) -> Result<Option<AuthorizationCode>, StoreError> {

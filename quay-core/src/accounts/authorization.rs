@@ -26,6 +26,8 @@ pub struct AuthorizationRequest<'a> {
     pub scope: &'a str,
     /// The PKCE challenge (RFC 7636, S256 only).
     pub challenge: Option<&'a str>,
+    /// What asks the user to make this token, if something does ([`Accounts::assign_token`]).
+    pub assignment: Option<&'a str>,
 }
 
 /// Why an application gets no token.
@@ -42,6 +44,8 @@ pub enum NotAuthorized {
     },
     /// A scope is unknown or switched off.
     BadScope,
+    /// The signed-in user is not, or no longer, asked to make this token.
+    BadAssignment,
     /// Something else went wrong.
     Failed(Error),
 }
@@ -156,6 +160,7 @@ impl Accounts {
     ) -> Result<IssuedToken, NotAuthorized> {
         let checked = self.check_authorization(caller, request).await?;
         let actor = self.session_user(caller).await?;
+        let asked = self.asked_for(&actor.account, &checked, request).await?;
         let issued = self
             .new_oauth_token(
                 &checked.application,
@@ -164,10 +169,17 @@ impl Accounts {
                 OAUTH_TOKEN_LIFETIME,
             )
             .await?;
-        change!(self, |unit| async {
-            Ok(unit.insert_oauth_token(&issued.token).await?)
+        let granted = change!(self, |unit| async {
+            if let Some(asked) = &asked {
+                // Whoever is asked once makes one token.
+                if !self.answered(unit, asked).await? {
+                    return Ok(false);
+                }
+            }
+            unit.insert_oauth_token(&issued.token).await?;
+            Ok(true)
         })?;
-        Ok(issued)
+        granted.then_some(issued).ok_or(NotAuthorized::BadAssignment)
     }
 
     /// Gives an application a code that it may exchange for a token that acts for the signed-in user, who

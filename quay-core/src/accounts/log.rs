@@ -84,6 +84,7 @@ kinds! {
     UserChangeTagExpiration = "user_change_tag_expiration",
     UserChangeMetadata = "user_change_metadata",
     UserGenerateClientKey = "user_generate_client_key",
+    OauthTokenAssigned = "oauth_token_assigned",
     OauthTokenRevoked = "oauth_token_revoked",
     OrgCreate = "org_create",
     OrgDelete = "org_delete",

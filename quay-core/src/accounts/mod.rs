@@ -1,6 +1,7 @@
 //! Accounts: users, organizations, teams, robots, permissions and tokens.
 
 mod applications;
+mod assignment;
 mod authorization;
 mod explain;
 mod facade;
@@ -55,7 +56,7 @@ pub use ports::{
 pub use record::{
     AccessToken, Account, AccountId, AccountKind, AppToken, Application, AuthorizationCode, Change,
     Confirmation, ConfirmationPurpose, Grant, Grantee, KeyApproval, Message, Notice, OAuthToken, Prototype,
-    ServiceKey, Starred, Team, TeamInvite, TeamSummary,
+    ServiceKey, Starred, Team, TeamInvite, TeamSummary, TokenAssignment,
 };
 pub use rights::{Reach, Standing};
 pub use role::{RepositoryRole, Scope, ScopeSet, TeamRole, UserRole};

@@ -69,6 +69,8 @@ pub struct AccountOptions {
     pub mailing: bool,
     /// `FEATURE_REQUIRE_TEAM_INVITE`.
     pub require_team_invite: bool,
+    /// `FEATURE_ASSIGN_OAUTH_TOKEN`.
+    pub assign_oauth_tokens: bool,
     /// `FEATURE_APP_SPECIFIC_TOKENS`.
     pub app_tokens: bool,
     /// `APP_SPECIFIC_TOKEN_EXPIRATION`.
@@ -164,6 +166,7 @@ impl AccountOptions {
             partial_autocomplete: true,
             mailing: false,
             require_team_invite: true,
+            assign_oauth_tokens: true,
             app_tokens: true,
             app_token_lifetime: None,
             app_token_gc: Some(Duration::from_hours(24)),

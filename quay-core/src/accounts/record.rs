@@ -350,6 +350,21 @@ secret_rows! {
         /// Who made it, where that is not who it acts for.
         creator: Option<AccountId>,
     }
+    /// A token that an organization's administrator has asked a user to make for an application.
+    TokenAssignment shows(uuid, application, account, scopes) {
+        /// The row.
+        id: i64,
+        /// How it is addressed.
+        uuid: String,
+        /// The application that is to get the token.
+        application: i64,
+        /// Who is asked, and will be acted for.
+        account: AccountId,
+        /// Where the token is to be sent.
+        redirect_uri: String,
+        /// What the token may be used for.
+        scopes: ScopeSet,
+    }
     /// A code that an application exchanges for a token, once.
     AuthorizationCode shows(application, account, scopes, expires) {
         /// The first 20 characters, by which it is found.

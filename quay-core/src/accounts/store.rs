@@ -19,7 +19,7 @@ use super::log::LogEntry;
 use super::record::{
     AccessToken, Account, AccountId, AppToken, Application, AuthorizationCode, Change, Confirmation,
     ConfirmationPurpose, Grant, Grantee, Message, Notice, OAuthToken, Prototype, ServiceKey, Starred, Team,
-    TeamInvite, TeamSummary,
+    TeamInvite, TeamSummary, TokenAssignment,
 };
 use super::rights::Standing;
 use super::role::RepositoryRole;
@@ -323,6 +323,16 @@ pub trait CredentialReader: Send {
         filter: OAuthTokenFilter,
         page: &PageRequest<i64>,
     ) -> Result<Vec<(OAuthToken, Application)>, StoreError>;
+
+    /// A token that a user is asked to make, with the application.
+    async fn assignment(&mut self, uuid: &str) -> Result<Option<(TokenAssignment, Application)>, StoreError>;
+
+    /// A page of the tokens that a user is asked to make, with their applications, by id.
+    async fn assignments(
+        &mut self,
+        account: AccountId,
+        page: &PageRequest<i64>,
+    ) -> Result<Vec<(TokenAssignment, Application)>, StoreError>;
 }
 
 /// Keys, messages, notices, stars and changes, read.
@@ -512,7 +522,7 @@ pub trait CredentialWriter: Send {
     /// Stores an application as it is now; its organization and client id stay.
     async fn save_application(&mut self, application: &Application) -> Result<(), StoreError>;
 
-    /// Removes an application with its tokens and codes.
+    /// Removes an application with its tokens, its codes and what asks users to make tokens.
     async fn delete_application(&mut self, id: i64) -> Result<(), StoreError>;
 
     /// Stores an OAuth token.
@@ -524,9 +534,16 @@ pub trait CredentialWriter: Send {
     /// Notes that an OAuth token was used.
     async fn touch_oauth_token(&mut self, id: i64, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Removes everything by which somebody acts as a user: app-specific tokens, OAuth tokens and the codes
-    /// for them, and codes sent by mail.
+    /// Removes everything by which somebody acts as a user: app-specific tokens, OAuth tokens, the codes for
+    /// them and what asks for more of them, and codes sent by mail.
     async fn delete_credentials(&mut self, account: AccountId) -> Result<(), StoreError>;
+
+    /// Stores that a user is asked to make a token.
+    async fn insert_assignment(&mut self, assignment: &TokenAssignment) -> Result<(), StoreError>;
+
+    /// Removes what asks a user to make a token; says whether it was there. Of two units of work at most one
+    /// hears that it was.
+    async fn delete_assignment(&mut self, id: i64) -> Result<bool, StoreError>;
 
     /// Stores an authorization code.
     async fn insert_code(&mut self, code: &AuthorizationCode) -> Result<(), StoreError>;

@@ -336,6 +336,7 @@ impl Reader<'_> {
             partial_autocomplete: self.boolean("FEATURE_PARTIAL_USER_AUTOCOMPLETE")?,
             mailing,
             require_team_invite: self.boolean("FEATURE_REQUIRE_TEAM_INVITE")?,
+            assign_oauth_tokens: self.boolean("FEATURE_ASSIGN_OAUTH_TOKEN")?,
             app_tokens: self.boolean("FEATURE_APP_SPECIFIC_TOKENS")?,
             app_token_lifetime: self.duration_or_never("APP_SPECIFIC_TOKEN_EXPIRATION")?,
             app_token_gc: self.duration_or_never("EXPIRED_APP_SPECIFIC_TOKEN_GC")?,

@@ -111,7 +111,7 @@ const ROUTES: &str = "
 | `GET /oauth/authorize`, `POST /oauth/authorizeapp`, `POST /oauth/denyapp`, `GET /oauth/localapp`, `POST /oauth/access_token` | yes | |
 | `GET /oauth2/federation/robot/token` | yes | |
 | `/oauth2/{service}/callback` and below | no | external logins |
-| `POST /oauth/authorize/assignuser` | no | |
+| `POST /oauth/authorize/assignuser` | yes | |
 | `GET /confirm`, `/recovery`, `/confirminvite` | yes | the links in mails |
 | `/keys/services/{service}/keys`, `/keys/services/{service}/keys/{kid}` | yes | the key server |
 | `POST /webhooks/push/trigger/{uuid}` | no | builds |

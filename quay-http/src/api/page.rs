@@ -38,6 +38,7 @@ fn features(options: &AccountOptions) -> Value {
     json!({
         "ANONYMOUS_ACCESS": options.anonymous_access,
         "APP_SPECIFIC_TOKENS": options.app_tokens,
+        "ASSIGN_OAUTH_TOKEN": options.assign_oauth_tokens,
         "CHANGE_TAG_EXPIRATION": options.change_tag_expiration,
         "DIRECT_LOGIN": options.direct_login,
         "INVITE_ONLY_USER_CREATION": options.invite_only,

@@ -110,6 +110,9 @@ impl WebService {
         let Some(page) = Page::at(path).or(local) else {
             return no_such_page();
         };
+        if matches!(page, Page::OAuth(Endpoint::Assign)) && !self.state.options.assign_oauth_tokens {
+            return no_such_page();
+        }
         if let Page::OAuth(endpoint) = page {
             return oauth::respond(&self.state, endpoint, parts, body).await;
         }

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use quay_core::accounts::{ApplicationChanges, ApplicationView};
 use quay_core::{Algorithm, Digest};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{BASE, FORM, Host, Seen, basic, encoded, options, password};
 
@@ -293,6 +293,158 @@ async fn a_token_at_once() {
         seen.header("location"),
         format!("{CALLBACK}&error=authorization_denied&state=s")
     );
+}
+
+/// Asks a user to make a token, as an administrator's page does.
+async fn assign(host: &Host, by: Option<&str>, fields: &[(&str, &str)]) -> Seen {
+    let cookie = host.cookie(by, CSRF).await;
+    let path = format!("/oauth/authorize/assignuser?{}", encoded(fields));
+    let headers = [("cookie", cookie.as_str()), ("x-csrf-token", CSRF)];
+    host.ask("POST", &path, &headers, "").await
+}
+
+async fn asked_of(host: &Host, user: &str) -> Vec<Value> {
+    let cookie = host.cookie(Some(user), CSRF).await;
+    let path = "/api/v1/user/assignedauthorization";
+    let seen = host.ask("GET", path, &[("cookie", &cookie)], "").await;
+    assert_eq!(seen.status, 200, "{seen:?}");
+    seen.json()["authorizations"].as_array().unwrap().clone()
+}
+
+async fn notices_of(host: &Host, user: &str) -> usize {
+    let cookie = host.cookie(Some(user), CSRF).await;
+    let seen = host
+        .ask("GET", "/api/v1/user/notifications", &[("cookie", &cookie)], "")
+        .await;
+    let shown = seen.json()["notifications"].as_array().unwrap().clone();
+    shown
+        .iter()
+        .filter(|notice| notice["kind"] == "assigned_authorization")
+        .count()
+}
+
+#[tokio::test]
+async fn a_token_that_somebody_else_is_asked_to_make() {
+    let host = Host::new().await;
+    let application = application(&host).await.application;
+    let client = application.client_id.as_str();
+    let local = format!("{BASE}/oauth/localapp");
+    let asked = |user: &'static str| {
+        let mut asked = fields(client, &[("redirect_uri", &local), ("response_type", "token")]);
+        asked.extend([("username", user), ("format", "json")]);
+        asked
+    };
+    let seen = assign(&host, Some("alice"), &asked("bob")).await;
+    assert_eq!(
+        (seen.status.as_u16(), seen.json()),
+        (200, json!({"message": "Token assigned successfully"}))
+    );
+    is_guarded(&seen);
+    let assigned = asked_of(&host, "bob").await;
+    assert_eq!(assigned.len(), 1);
+    assert_eq!(assigned[0]["application"]["clientId"], client);
+    assert_eq!(assigned[0]["application"]["organization"]["name"], "devel");
+    assert_eq!(assigned[0]["redirectUri"], local.as_str());
+    assert_eq!(assigned[0]["responseType"], "token");
+    assert_eq!(assigned[0]["scopes"][0]["scope"], "repo:read");
+    assert_eq!(notices_of(&host, "bob").await, 1);
+    let uuid = assigned[0]["uuid"].as_str().unwrap();
+
+    // Bob is asked, with what he is asked for in the form.
+    let mut answer = fields(client, &[("redirect_uri", &local), ("response_type", "token")]);
+    answer.push(("assignment_uuid", uuid));
+    let seen = authorize(&host, Some("bob"), &answer).await;
+    let hidden = format!("name=\"assignment_uuid\" value=\"{uuid}\"");
+    assert!(seen.text().contains(&hidden), "{}", seen.text());
+    // It is for nobody else, for nothing else, and no code for a token.
+    let seen = post(&host, Some("alice"), "/oauth/authorizeapp", &answer).await;
+    assert_eq!(seen.json(), json!({"error": "access_denied"}));
+    let mut more = answer.clone();
+    more.retain(|(name, _)| *name != "scope");
+    more.push(("scope", "repo:write"));
+    let seen = post(&host, Some("bob"), "/oauth/authorizeapp", &more).await;
+    assert_eq!(seen.json(), json!({"error": "access_denied"}));
+    let mut code = answer.clone();
+    code.retain(|(name, _)| *name != "response_type");
+    code.push(("response_type", "code"));
+    let seen = post(&host, Some("bob"), "/oauth/authorizeapp", &code).await;
+    assert!(seen.header("location").ends_with("error=invalid_request"));
+
+    let seen = post(&host, Some("bob"), "/oauth/authorizeapp", &answer).await;
+    let token = answered(&seen, &format!("{local}#"), "access_token").unwrap();
+    assert!(acts_as(&host, &token).await);
+    assert!(asked_of(&host, "bob").await.is_empty());
+    assert_eq!(notices_of(&host, "bob").await, 0);
+    // Once.
+    let seen = post(&host, Some("bob"), "/oauth/authorizeapp", &answer).await;
+    assert_eq!(seen.json(), json!({"error": "access_denied"}));
+
+    // Bob says no.
+    assign(&host, Some("alice"), &asked("bob")).await;
+    let assigned = asked_of(&host, "bob").await;
+    let path = format!(
+        "/api/v1/user/assignedauthorization/{}",
+        assigned[0]["uuid"].as_str().unwrap()
+    );
+    for (user, status) in [("alice", 404), ("bob", 204), ("bob", 404)] {
+        let cookie = host.cookie(Some(user), CSRF).await;
+        let headers = [("cookie", cookie.as_str()), ("x-csrf-token", CSRF)];
+        let seen = host.ask("DELETE", &path, &headers, "").await;
+        assert_eq!(seen.status, status, "{user}");
+    }
+    assert_eq!(notices_of(&host, "bob").await, 0);
+}
+
+#[tokio::test]
+async fn who_may_ask_others_for_tokens() {
+    let host = Host::new().await;
+    let application = application(&host).await.application;
+    let client = application.client_id.as_str();
+    let asked = |changed: &[(&'static str, &'static str)]| {
+        let mut all = vec![("username", "bob"), ("response_type", "token")];
+        all.extend_from_slice(changed);
+        fields(client, &all)
+    };
+    for (by, changed, status) in [
+        (Some("alice"), &[][..], 200),
+        (Some("bob"), &[], 403),
+        (None, &[], 401),
+        (Some("alice"), &[("username", "nobody")], 404),
+        (Some("alice"), &[("username", "devel")], 404),
+        (Some("alice"), &[("username", "")], 400),
+        (Some("alice"), &[("client_id", "unknown")], 404),
+        (Some("alice"), &[("client_id", "")], 400),
+        (Some("alice"), &[("scope", "repo:everything")], 400),
+        (Some("alice"), &[("response_type", "code")], 400),
+        (
+            Some("alice"),
+            &[("redirect_uri", "https://app.example/callback")],
+            400,
+        ),
+        (Some("alice"), &[("username", "bob\0")], 400),
+    ] {
+        let seen = assign(&host, by, &asked(changed)).await;
+        assert_eq!(seen.status, status, "{by:?} {changed:?} {seen:?}");
+    }
+    // As a client does that says JSON and sends nothing.
+    let path = format!("/oauth/authorize/assignuser?{}", encoded(&asked(&[])));
+    let cookie = host.cookie(Some("alice"), CSRF).await;
+    let json = ("content-type", "application/json");
+    let headers = [("cookie", cookie.as_str()), ("x-csrf-token", CSRF), json];
+    assert_eq!(host.ask("POST", &path, &headers, "").await.status, 200);
+    // Without a page of this registry.
+    let seen = host.ask("POST", &path, &[("cookie", &cookie)], "").await;
+    assert_eq!(seen.status, 403);
+    let seen = host.ask("GET", &path, &[("cookie", &cookie)], "").await;
+    assert_eq!(seen.status, 405);
+    assert_eq!(asked_of(&host, "bob").await.len(), 2);
+
+    // Switched off.
+    let mut options = options();
+    options.assign_oauth_tokens = false;
+    let host = Host::with(options, |settings| settings).await;
+    let seen = assign(&host, Some("alice"), &asked(&[])).await;
+    assert_eq!(seen.status, 404);
 }
 
 #[tokio::test]

@@ -163,6 +163,20 @@ CREATE TABLE qr_oauth_code (
     FOREIGN KEY (account_id) REFERENCES qr_account (id) ON DELETE CASCADE
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
+-- Tokens that an organization's administrator has asked a user to make.
+CREATE TABLE qr_oauth_assignment (
+    id BIGINT AUTO_INCREMENT PRIMARY KEY,
+    uuid VARCHAR(36) NOT NULL,
+    application_id BIGINT NOT NULL,
+    account_id BIGINT NOT NULL,
+    redirect_uri LONGTEXT NOT NULL,
+    scope LONGTEXT NOT NULL,
+    UNIQUE KEY qr_oauth_assignment_uuid (uuid),
+    KEY qr_oauth_assignment_account (account_id, id),
+    FOREIGN KEY (application_id) REFERENCES qr_application (id) ON DELETE CASCADE,
+    FOREIGN KEY (account_id) REFERENCES qr_account (id) ON DELETE CASCADE
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
 -- Found by the first half of the token, name; the rest is sealed.
 CREATE TABLE qr_app_token (
     id BIGINT AUTO_INCREMENT PRIMARY KEY,

@@ -139,6 +139,18 @@ CREATE INDEX qr_oauth_code_application ON qr_oauth_code (application_id);
 CREATE INDEX qr_oauth_code_account ON qr_oauth_code (account_id);
 CREATE INDEX qr_oauth_code_expires ON qr_oauth_code (expires_ms);
 
+-- Tokens that an organization's administrator has asked a user to make.
+CREATE TABLE qr_oauth_assignment (
+    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    uuid TEXT COLLATE "C" NOT NULL UNIQUE,
+    application_id BIGINT NOT NULL REFERENCES qr_application (id) ON DELETE CASCADE,
+    account_id BIGINT NOT NULL REFERENCES qr_account (id) ON DELETE CASCADE,
+    redirect_uri TEXT NOT NULL,
+    scope TEXT NOT NULL
+);
+CREATE INDEX qr_oauth_assignment_application ON qr_oauth_assignment (application_id);
+CREATE INDEX qr_oauth_assignment_account ON qr_oauth_assignment (account_id, id);
+
 -- Found by the first half of the token, name; the rest is sealed.
 CREATE TABLE qr_app_token (
     id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

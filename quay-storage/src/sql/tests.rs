@@ -198,20 +198,17 @@ async fn a_failure_is_the_end(store: &SqlMetadata) {
 /// makes such indexes by itself.
 async fn references_are_indexed(store: &SqlMetadata) {
     let sql = match store.unit().await.unwrap().dialect() {
-        #[cfg(feature = "sqlite")]
         super::dialect::Dialect::Sqlite => {
             "SELECT t.name || '.' || k.\"from\" FROM sqlite_schema t JOIN pragma_foreign_key_list(t.name) k \
              WHERE t.type = 'table' AND NOT EXISTS (SELECT 1 FROM pragma_index_list(t.name) i \
              JOIN pragma_index_info(i.name) c ON c.seqno = 0 AND c.name = k.\"from\") ORDER BY 1"
         }
-        #[cfg(feature = "postgres")]
         super::dialect::Dialect::Postgres => {
             "SELECT k.conrelid::regclass::text || '.' || a.attname FROM pg_constraint k \
              JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1] \
              WHERE k.contype = 'f' AND NOT EXISTS (SELECT 1 FROM pg_index i \
              WHERE i.indrelid = k.conrelid AND i.indkey[0] = k.conkey[1]) ORDER BY 1"
         }
-        #[cfg(feature = "mysql")]
         super::dialect::Dialect::MySql => return,
     };
     let rows = (&mut &*store).rows(sql, values![]).await.unwrap();

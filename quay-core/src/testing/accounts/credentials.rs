@@ -1,8 +1,8 @@
 //! Tokens, and the applications that ask for them.
 
 use super::{
-    Outcome, Store, TEXTS, at, by_pages, commit, new_application, new_code, new_oauth_token, organization,
-    raced, repository, store, there, token, user,
+    Outcome, Store, TEXTS, at, by_pages, commit, new_application, new_assignment, new_code, new_oauth_token,
+    organization, raced, repository, store, there, token, user,
 };
 use crate::accounts::{
     AccessToken, AccountId, AppToken, AppTokenKey, AuthorizationCode, OAuthTokenFilter, OAuthTokenKey,
@@ -353,6 +353,77 @@ pub(super) async fn oauth_tokens_are_kept(instance: &mut dyn Instance<Store>) ->
     });
     let found = reader.oauth_token(OAuthTokenKey::Name(&name)).await?;
     ensure!(found.is_none(), "a deleted token is there");
+    Ok(())
+}
+
+pub(super) async fn assignments_are_kept(instance: &mut dyn Instance<Store>) -> Outcome {
+    let store = store(instance);
+    let (ann, bob, first, second) = commit!(store, |unit| {
+        let acme = organization(unit, "acme").await?;
+        let ann = user(unit, "ann").await?;
+        let bob = user(unit, "bob").await?;
+        let first = unit.insert_application(&new_application(acme, "first")).await?;
+        let second = unit.insert_application(&new_application(acme, "second")).await?;
+        for (application, account, seed) in [
+            (first, ann, "e"),
+            (second, ann, "d"),
+            (first, bob, "c"),
+            (first, ann, "b"),
+        ] {
+            unit.insert_assignment(&new_assignment(application, account, seed))
+                .await?;
+        }
+        (ann, bob, first, second)
+    });
+    let mut reader = store.reader();
+    let mut expected = new_assignment(first, ann, "e");
+    let (found, application) = there(reader.assignment(&expected.uuid).await?, "what asks for a token")?;
+    expected.id = found.id;
+    ensure!(
+        found.id != 0 && found == expected && application.id == first,
+        "what asks for a token came back as {found:?} of {application:?}"
+    );
+    ensure!(
+        reader.assignment("other").await?.is_none(),
+        "something unknown asks for a token"
+    );
+    for (account, seeds) in [(ann, vec!["e", "d", "b"]), (bob, vec!["c"])] {
+        let uuids: Vec<_> = seeds
+            .iter()
+            .map(|seed| new_assignment(first, account, seed).uuid)
+            .collect();
+        for size in [1, 2, 9] {
+            let found = by_pages!(size, |page| reader.assignments(account, &page), |last| last.0.id);
+            let found: Vec<_> = found.into_iter().map(|(assignment, _)| assignment.uuid).collect();
+            ensure!(
+                found == uuids,
+                "by pages of {size} {account} is asked for {found:?}"
+            );
+        }
+    }
+    commit!(store, |unit| {
+        let removed = unit.delete_assignment(expected.id).await?;
+        ensure!(removed, "what asks for a token was not found to be removed");
+        let again = unit.delete_assignment(expected.id).await?;
+        ensure!(!again, "what asks for a token was removed twice");
+    });
+    let page = PageRequest::new(None, 9);
+    let left = reader.assignments(ann, &page).await?.len();
+    ensure!(
+        left == 2,
+        "of 3 that ask for a token, without one {left} are left"
+    );
+    commit!(store, |unit| {
+        unit.delete_application(second).await?;
+        unit.delete_credentials(bob).await?;
+    });
+    let left = reader.assignments(ann, &page).await?.len();
+    ensure!(left == 1, "without an application {left} ask for a token");
+    let left = reader.assignments(bob, &page).await?;
+    ensure!(
+        left.is_empty(),
+        "without their credentials a user is asked for {left:?}"
+    );
     Ok(())
 }
 

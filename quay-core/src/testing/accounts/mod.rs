@@ -16,7 +16,7 @@ use std::sync::Arc;
 use super::{Failure, Instance, cases, ensure};
 use crate::accounts::{
     Account, AccountId, AccountKind, AccountStore, AccountWrites, Application, AuthorizationCode, OAuthToken,
-    Scope, ScopeSet, Team, TeamRole,
+    Scope, ScopeSet, Team, TeamRole, TokenAssignment,
 };
 use crate::digest::{Algorithm, Digest};
 use crate::error::{StoreError, StoreErrorKind};
@@ -83,6 +83,7 @@ cases! { dyn AccountStore:
         access_tokens_are_kept,
         applications_are_kept,
         oauth_tokens_are_kept,
+        assignments_are_kept,
         a_code_is_handed_out_once,
         racing_takers_share_one_code,
         what_a_dropped_unit_took_can_be_taken,
@@ -256,6 +257,17 @@ fn new_code(application: i64, account: AccountId, seed: &str) -> AuthorizationCo
         redirect_uri: "https://example.com/callback".to_owned(),
         challenge: Some("challenge".to_owned()),
         expires: at(100),
+    }
+}
+
+fn new_assignment(application: i64, account: AccountId, seed: &str) -> TokenAssignment {
+    TokenAssignment {
+        id: 0,
+        uuid: token(&format!("uuid {seed}")),
+        application,
+        account,
+        redirect_uri: "https://example.com/callback".to_owned(),
+        scopes: ScopeSet::of(&[Scope::ReadRepo, Scope::AdminUser]),
     }
 }
 

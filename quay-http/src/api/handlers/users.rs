@@ -1,7 +1,9 @@
 //! Users: signing up, in and out, and what they do with their own accounts.
 
 use http::StatusCode;
-use quay_core::accounts::{Account, AccountKey, SignUp, UserChanges, UserRole};
+use quay_core::accounts::{
+    Account, AccountKey, Application, OAuthToken, ScopeSet, SignUp, TokenAssignment, UserChanges, UserRole,
+};
 use quay_core::{Error, ErrorKind, Principal};
 use serde_json::{Value, json};
 
@@ -259,26 +261,22 @@ pub(super) async fn one_notice(exchange: Exchange) -> Result<Reply, Error> {
     Ok(Reply::ok(&notice(&found)))
 }
 
-type Authorization = (
-    quay_core::accounts::OAuthToken,
-    quay_core::accounts::Application,
-    Account,
-);
+fn scopes(scopes: ScopeSet) -> Vec<Value> {
+    let shown = scopes.iter().map(|scope| {
+        json!({
+            "title": scope.title(),
+            "scope": scope.as_str(),
+            "description": scope.description(),
+            "icon": scope.icon(),
+            "dangerous": scope.is_dangerous(),
+        })
+    });
+    shown.collect()
+}
+
+type Authorization = (OAuthToken, Application, Account);
 
 fn authorization((token, application, organization): Authorization) -> Value {
-    let scopes: Vec<Value> = token
-        .scopes
-        .iter()
-        .map(|scope| {
-            json!({
-                "title": scope.title(),
-                "scope": scope.as_str(),
-                "description": scope.description(),
-                "icon": scope.icon(),
-                "dangerous": scope.is_dangerous(),
-            })
-        })
-        .collect();
     json!({
         "application": {
             "name": application.name,
@@ -290,7 +288,7 @@ fn authorization((token, application, organization): Authorization) -> Value {
                 "avatar": avatar::of_account(&organization),
             },
         },
-        "scopes": scopes,
+        "scopes": scopes(token.scopes),
         "uuid": token.uuid,
     })
 }
@@ -328,6 +326,48 @@ pub(super) async fn delete_authorization(exchange: Exchange) -> Result<Reply, Er
         .state
         .accounts
         .delete_authorization(&exchange.caller, uuid)
+        .await?;
+    Ok(Reply::no_content())
+}
+
+type Assignment = (TokenAssignment, Application, Account);
+
+fn assignment((assignment, application, organization): Assignment) -> Value {
+    json!({
+        "application": {
+            "name": application.name,
+            "clientId": application.client_id,
+            "description": application.description,
+            "url": application.application_uri,
+            "avatar": avatar::of_application(&application),
+            "organization": {
+                "name": organization.name,
+                "avatar": avatar::of_account(&organization),
+            },
+        },
+        "uuid": assignment.uuid,
+        "redirectUri": assignment.redirect_uri,
+        "scopes": scopes(assignment.scopes),
+        "responseType": "token",
+    })
+}
+
+pub(super) async fn assignments(exchange: Exchange) -> Result<Reply, Error> {
+    let (accounts, caller) = (exchange.state.accounts.clone(), exchange.caller.clone());
+    let fetch = move |page| {
+        let (accounts, caller) = (accounts.clone(), caller.clone());
+        async move { accounts.assignments(&caller, &page).await }
+    };
+    let key = |(assignment, _, _): &Assignment| assignment.id;
+    list(&exchange, "authorizations", members([]), fetch, key, assignment).await
+}
+
+pub(super) async fn decline_assignment(exchange: Exchange) -> Result<Reply, Error> {
+    let uuid = exchange.path.get("assigned_authorization_uuid");
+    exchange
+        .state
+        .accounts
+        .decline_assignment(&exchange.caller, uuid)
         .await?;
     Ok(Reply::no_content())
 }

@@ -32,6 +32,7 @@ pub(crate) struct Question {
     state: Option<String>,
     challenge: Option<String>,
     method: Option<String>,
+    assignment: Option<String>,
 }
 
 impl Question {
@@ -51,11 +52,12 @@ impl Question {
             state: text("state"),
             challenge: text("code_challenge"),
             method: text("code_challenge_method"),
+            assignment: filled("assignment_uuid"),
         })
     }
 
     /// The same as the fields of a form.
-    pub(crate) fn fields(&self) -> [(&'static str, Option<&str>); 7] {
+    pub(crate) fn fields(&self) -> [(&'static str, Option<&str>); 8] {
         [
             ("client_id", Some(&self.client_id)),
             ("redirect_uri", Some(&self.redirect_uri)),
@@ -68,6 +70,7 @@ impl Question {
             ("state", self.state.as_deref()),
             ("code_challenge", self.challenge.as_deref()),
             ("code_challenge_method", self.method.as_deref()),
+            ("assignment_uuid", self.assignment.as_deref()),
         ]
     }
 
@@ -77,6 +80,7 @@ impl Question {
             redirect_uri: &self.redirect_uri,
             scope: &self.scope,
             challenge: self.challenge.as_deref(),
+            assignment: self.assignment.as_deref(),
         }
     }
 
@@ -94,7 +98,8 @@ impl Question {
             (Some(challenge), Some("S256")) => is_challenge(challenge) && response_type == ResponseType::Code,
             _ => false,
         };
-        if sound {
+        // What a user was asked to make is a token, not a code for one.
+        if sound && (self.assignment.is_none() || response_type == ResponseType::Token) {
             Ok(response_type)
         } else {
             Err("invalid_request")
@@ -219,7 +224,6 @@ fn described(question: &Question, checked: &CheckedRequest, csrf: &str) -> Value
             },
         },
         "csrf_token_val": csrf,
-        "assignment_uuid": null,
     });
     for (name, value) in question.fields() {
         body[name] = json!(value);
@@ -233,6 +237,7 @@ fn refuse_page(title: &str, question: &Question, reason: NotAuthorized) -> Resul
     match reason {
         NotAuthorized::Failed(error) => Err(error),
         NotAuthorized::BadScope => page("The application that sent you here asks for something unknown."),
+        NotAuthorized::BadAssignment => page("You are not, or no longer, asked to make this token."),
         NotAuthorized::RedirectMismatch { registered } => {
             let fields = [
                 ("error", Some("redirect_uri_mismatch")),
@@ -280,6 +285,7 @@ fn refuse_answer(question: &Question, reason: NotAuthorized) -> Result<Reply, Er
         NotAuthorized::Failed(error) => Err(error),
         NotAuthorized::BadScope => question.refuse("invalid_scope"),
         NotAuthorized::RedirectMismatch { .. } => Ok(bad_request("invalid_request")),
+        NotAuthorized::BadAssignment => Ok(bad_request("access_denied")),
         // There is no address that is known to be somebody's.
         _ => Ok(bad_request("unauthorized_client")),
     }
@@ -316,5 +322,53 @@ pub(crate) async fn deny(state: &ApiState, parts: &Parts, body: ByteStream) -> R
     match state.accounts.check_authorization(&visitor.caller, request).await {
         Ok(_) => question.refuse("authorization_denied"),
         Err(reason) => refuse_answer(&question, reason),
+    }
+}
+
+/// `POST /oauth/authorize/assignuser`: another user is asked to make the token.
+pub(crate) async fn assign(state: &ApiState, parts: &Parts, body: ByteStream) -> Result<Reply, Error> {
+    // The question stands in the address; a page that sends a form puts its token in there.
+    let sent = form(parts, body).await;
+    let query = Fields::of_query(parts.uri.query());
+    if query.hold_zero() {
+        return Err(Error::new(
+            ErrorKind::InvalidRequest,
+            "The query holds a zero byte",
+        ));
+    }
+    let visitor = Visitor::of(state, parts).await?;
+    let shown = match &sent {
+        Ok(fields) => visitor.shows_token(parts, fields),
+        Err(_) => visitor.shows_token(parts, &query),
+    };
+    if !shown {
+        let message = "CSRF token was invalid or missing.";
+        let body = json!({ "message": message, "error": message });
+        return Ok(Reply::json(StatusCode::FORBIDDEN, &body));
+    }
+    if visitor.is_anonymous() {
+        return Err(Error::new(ErrorKind::InvalidToken, "Requires authentication"));
+    }
+    let (Some(question), Some(user)) = (Question::read(&query), query.get("username")) else {
+        return Ok(bad_request("invalid_request"));
+    };
+    match question.response_type(ResponseType::Token) {
+        Ok(ResponseType::Token) => {}
+        Ok(ResponseType::Code) => return Ok(bad_request("unsupported_response_type")),
+        Err(error) => return Ok(bad_request(error)),
+    }
+    may_write(state)?;
+    let assigned = state
+        .accounts
+        .assign_token(&visitor.caller, user, question.request())
+        .await;
+    let message = "Token assigned successfully";
+    match assigned {
+        Ok(()) if query.get("format") == Some("json") => Ok(Reply::ok(&json!({ "message": message }))),
+        Ok(()) => Ok(page::refusal(StatusCode::OK, &state.options.title, message)),
+        Err(NotAuthorized::Failed(error)) => Err(error),
+        Err(NotAuthorized::BadClient) => Err(Error::new(ErrorKind::NotFound, "Not Found")),
+        Err(NotAuthorized::BadScope) => Ok(bad_request("invalid_scope")),
+        Err(_) => Ok(bad_request("redirect_uri_mismatch")),
     }
 }

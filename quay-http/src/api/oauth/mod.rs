@@ -37,6 +37,8 @@ const FORM_TIME: std::time::Duration = std::time::Duration::from_secs(30);
 pub(crate) enum Endpoint {
     /// Asks the user.
     Authorize,
+    /// Asks another user.
+    Assign,
     /// The user has said yes.
     Approve,
     /// The user has said no.
@@ -51,6 +53,7 @@ impl Endpoint {
     pub(crate) fn at(path: &str) -> Option<Self> {
         Some(match path {
             "/oauth/authorize" => Self::Authorize,
+            "/oauth/authorize/assignuser" => Self::Assign,
             "/oauth/authorizeapp" => Self::Approve,
             "/oauth/denyapp" => Self::Deny,
             "/oauth/localapp" => Self::Local,
@@ -62,7 +65,7 @@ impl Endpoint {
     const fn methods(self) -> &'static str {
         match self {
             Self::Authorize | Self::Local => "GET, HEAD, OPTIONS",
-            Self::Approve | Self::Deny | Self::Token => "POST, OPTIONS",
+            Self::Assign | Self::Approve | Self::Deny | Self::Token => "POST, OPTIONS",
         }
     }
 }
@@ -133,6 +136,7 @@ pub(crate) async fn respond(state: &ApiState, endpoint: Endpoint, parts: &Parts,
     let replied = match endpoint {
         Endpoint::Authorize if reads => consent::ask(state, parts).await,
         Endpoint::Local if reads => local(state, parts).await,
+        Endpoint::Assign if posts => consent::assign(state, parts, body).await,
         Endpoint::Approve if posts => consent::approve(state, parts, body).await,
         Endpoint::Deny if posts => consent::deny(state, parts, body).await,
         Endpoint::Token if posts => token::exchange(state, parts, body).await,

@@ -6,7 +6,7 @@ use quay_auth::Bcrypt;
 use quay_core::accounts::{
     Account, AccountId, AccountKind, AccountOptions, AccountWrites, AppToken, Application, Grantee,
     KeyApproval, Message, Notice, OAuthToken, PasswordHasher as _, Prototype, RepositoryRole, Scope,
-    ScopeSet, SecretBox as _, ServiceKey, Team, TeamInvite, TeamRole,
+    ScopeSet, SecretBox as _, ServiceKey, Team, TeamInvite, TeamRole, TokenAssignment,
 };
 use quay_core::metadata::Visibility;
 use quay_core::runtime::{Clock as _, Random as _, Timestamp};
@@ -314,6 +314,15 @@ impl<'a> Filling<'a> {
             last_accessed: None,
         };
         self.unit.insert_app_token(&token).await.unwrap();
+        let assignment = TokenAssignment {
+            id: 0,
+            uuid: format!("asked-{name}"),
+            application,
+            account: id,
+            redirect_uri: "https://application.example/back".to_owned(),
+            scopes: ScopeSet::of(&[Scope::ReadRepo]),
+        };
+        self.unit.insert_assignment(&assignment).await.unwrap();
         let key = quay_core::accounts::TeamKey::Name(organization, "invited");
         let team = self.unit.team(key).await.unwrap().unwrap();
         let code = format!("code-{name}");

@@ -161,6 +161,21 @@ fn tokens() -> Vec<Row> {
             "$me",
             &["application_name", "client_id", "token_uuid"],
         ),
+        row(
+            "listAssignedAuthorizations",
+            "GET",
+            "/user/assignedauthorization",
+            Who::User,
+            200,
+        ),
+        row(
+            "deleteAssignedAuthorization",
+            "DELETE",
+            "/user/assignedauthorization/asked-$me",
+            Who::User,
+            204,
+        )
+        .foreign(404),
         row("listAppTokens", "GET", "/user/apptoken", Who::User, 200),
         row("createAppToken", "POST", "/user/apptoken", Who::User, 200)
             .body(r#"{"title":"on a phone"}"#)

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use quay_core::StoreError;
 use quay_core::accounts::{
     AccessToken, AccountId, AppToken, AppTokenKey, Application, AuthorizationCode, CredentialReader,
-    CredentialWriter, OAuthToken, OAuthTokenFilter, OAuthTokenKey, RepositoryRole, ScopeSet,
+    CredentialWriter, OAuthToken, OAuthTokenFilter, OAuthTokenKey, RepositoryRole, ScopeSet, TokenAssignment,
 };
 use quay_core::metadata::PageRequest;
 use quay_core::runtime::Timestamp;
@@ -94,6 +94,31 @@ fn oauth_token_of(row: &Row) -> Result<(OAuthToken, Application), StoreError> {
         creator: row.opt_int(first + 11)?,
     };
     Ok((token, application_of(row)?))
+}
+
+macro_rules! assignments {
+    ($rest:literal) => {
+        concat!(
+            "SELECT ",
+            application_columns!(),
+            ", a.id, a.uuid, a.application_id, a.account_id, a.redirect_uri, a.scope ",
+            "FROM qr_oauth_assignment a JOIN qr_application c ON c.id = a.application_id ",
+            $rest
+        )
+    };
+}
+
+fn assignment_of(row: &Row) -> Result<(TokenAssignment, Application), StoreError> {
+    let first = APPLICATION;
+    let assignment = TokenAssignment {
+        id: row.int(first)?,
+        uuid: row.text(first + 1)?,
+        application: row.int(first + 2)?,
+        account: row.int(first + 3)?,
+        redirect_uri: row.text(first + 4)?,
+        scopes: ScopeSet::parse(&row.text(first + 5)?, true),
+    };
+    Ok((assignment, application_of(row)?))
 }
 
 reads!(CredentialReader {
@@ -221,6 +246,22 @@ reads!(CredentialReader {
         let values = values![id, page.after.unwrap_or_default(), limit(page.limit)];
         let rows = self.rows(sql, values).await?;
         rows.iter().map(oauth_token_of).collect()
+    }
+
+    async fn assignment(&mut self, uuid: &str) -> Result<Option<(TokenAssignment, Application)>, StoreError> {
+        let row = self.row(assignments!("WHERE a.uuid = ?"), values![uuid]).await?;
+        row.map(|row| assignment_of(&row)).transpose()
+    }
+
+    async fn assignments(
+        &mut self,
+        account: AccountId,
+        page: &PageRequest<i64>,
+    ) -> Result<Vec<(TokenAssignment, Application)>, StoreError> {
+        let (after, most) = (page.after.unwrap_or_default(), limit(page.limit));
+        let sql = assignments!("WHERE a.account_id = ? AND a.id > ? ORDER BY a.id LIMIT ?");
+        let rows = self.rows(sql, values![account, after, most]).await?;
+        rows.iter().map(assignment_of).collect()
     }
 });
 
@@ -355,12 +396,35 @@ impl CredentialWriter for Unit {
             "qr_app_token",
             "qr_oauth_token",
             "qr_oauth_code",
+            "qr_oauth_assignment",
             "qr_confirmation",
         ] {
             let sql = format!("DELETE FROM {table} WHERE account_id = ?");
             self.run(sql, values![account]).await?;
         }
         Ok(())
+    }
+
+    async fn insert_assignment(&mut self, assignment: &TokenAssignment) -> Result<(), StoreError> {
+        self.defer(
+            "INSERT INTO qr_oauth_assignment (uuid, application_id, account_id, redirect_uri, scope) \
+             VALUES (?, ?, ?, ?, ?)",
+            values![
+                assignment.uuid.as_str(),
+                assignment.application,
+                assignment.account,
+                assignment.redirect_uri.as_str(),
+                assignment.scopes.to_string()
+            ],
+        )
+        .await
+    }
+
+    async fn delete_assignment(&mut self, id: i64) -> Result<bool, StoreError> {
+        let removed = self
+            .run("DELETE FROM qr_oauth_assignment WHERE id = ?", values![id])
+            .await?;
+        Ok(removed > 0)
     }
 
     async fn insert_code(&mut self, code: &AuthorizationCode) -> Result<(), StoreError> {
