@@ -4,18 +4,26 @@ use serde_json::json;
 
 use super::facade::Accounts;
 use super::log::{LogEntry, LogKind};
-use super::record::{AccountId, TeamInvite};
+use super::record::{Account, AccountId, Notice, Team, TeamInvite};
 use super::store::{AccountKey, AccountWrites, TeamKey};
-use super::teams::TeamMember;
+use super::teams::{TeamMember, lookup};
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::metadata::PageRequest;
 
-/// What a new user brings along: the invitation, and what is noted of its acceptance.
+/// What a new user brings along: the invitation, and what becomes of it.
 #[derive(Debug)]
 pub(super) struct Admission {
     invite: TeamInvite,
-    accepted: LogEntry,
+    outcome: Outcome,
+}
+
+#[derive(Debug)]
+enum Outcome {
+    /// It waits for the user, who is told of it: the calls by which invitations are accepted are there.
+    Waits(Notice),
+    /// Without mail those calls are switched off, so that it is accepted with the code.
+    Accepted(LogEntry),
 }
 
 impl Accounts {
@@ -82,16 +90,53 @@ impl Accounts {
         };
         let organization = reader.account(AccountKey::Id(team.organization)).await?;
         let inviter = reader.account(AccountKey::Id(invite.inviter)).await?;
+        let (Some(organization), Some(inviter)) = (organization, inviter) else {
+            return Ok(None);
+        };
+        let outcome = if self.0.options.mailing {
+            Outcome::Waits(self.invite_notice(0, code, &inviter, &organization, &team))
+        } else {
+            let metadata = json!({ "member": username, "team": team.name, "inviter": inviter.name });
+            let kind = LogKind::OrgTeamMemberInviteAccepted;
+            let mut accepted = self
+                .entry(caller, kind, Some(&organization.name), metadata)
+                .await?;
+            accepted.performer = Some(username.to_owned());
+            Outcome::Accepted(accepted)
+        };
+        Ok(Some(Admission { invite, outcome }))
+    }
+
+    /// The notice that tells somebody that they are asked to join a team.
+    pub(super) fn invite_notice(
+        &self,
+        account: AccountId,
+        code: &str,
+        inviter: &Account,
+        organization: &Account,
+        team: &Team,
+    ) -> Notice {
         let metadata = json!({
-            "member": username,
+            "code": code,
+            "inviter": inviter.name,
+            "org": organization.name,
             "team": team.name,
-            "inviter": inviter.map(|inviter| inviter.name),
         });
-        let namespace = organization.map(|organization| organization.name);
-        let kind = LogKind::OrgTeamMemberInviteAccepted;
-        let mut accepted = self.entry(caller, kind, namespace.as_deref(), metadata).await?;
-        accepted.performer = Some(username.to_owned());
-        Ok(Some(Admission { invite, accepted }))
+        Notice {
+            uuid: self.uuid(),
+            account,
+            kind: "org_team_invite".to_owned(),
+            metadata: metadata.to_string(),
+            created: self.now(),
+            dismissed: false,
+            lookup: Some(lookup(code)),
+        }
+    }
+
+    /// Whether a code has been in the mailbox of an account that has not shown yet that it is theirs.
+    pub(super) async fn invite_proves(&self, account: &Account, code: &str) -> Result<bool, Error> {
+        let invite = self.reader().invite(code).await?;
+        Ok(account.email.is_some() && invite.is_some_and(|invite| invite.email == account.email))
     }
 }
 
@@ -101,7 +146,7 @@ impl Admission {
         email.is_some() && self.invite.email.as_deref() == email
     }
 
-    /// Uses the invitation up and makes the new account a member. `false` when somebody else was faster.
+    /// Makes the invitation the new account's. `false` when somebody else was faster.
     pub(super) async fn redeem(
         &self,
         unit: &mut dyn AccountWrites,
@@ -110,8 +155,25 @@ impl Admission {
         if !unit.delete_invite(self.invite.id).await? {
             return Ok(false);
         }
-        unit.add_member(self.invite.team, account).await?;
-        unit.log(&self.accepted).await?;
+        match &self.outcome {
+            Outcome::Waits(notice) => {
+                let invite = TeamInvite {
+                    account: Some(account),
+                    email: None,
+                    ..self.invite.clone()
+                };
+                unit.insert_invite(&invite).await?;
+                let notice = Notice {
+                    account,
+                    ..notice.clone()
+                };
+                unit.insert_notice(&notice).await?;
+            }
+            Outcome::Accepted(accepted) => {
+                unit.add_member(self.invite.team, account).await?;
+                unit.log(accepted).await?;
+            }
+        }
         Ok(true)
     }
 }

@@ -31,9 +31,15 @@ impl Accounts {
             }))
         };
         let error = match verdict {
-            PasswordVerdict::Proven(account) if account.verified || !self.0.options.mailing => {
+            PasswordVerdict::Proven(account)
+                if account.verified
+                    || !self.0.options.mailing
+                    || self.is_verified_by(&account, invite_code).await? =>
+            {
+                // With mail there are calls to accept an invitation by.
                 if let Some(code) = invite_code.filter(|code| !code.is_empty())
-                    && let Err(error) = self.accept_for(&account, code, caller).await
+                    && !self.0.options.mailing
+                    && let Err(error) = self.answer_invite(&account, code, caller, true).await
                 {
                     // The password was right, whatever the code is.
                     tracing::debug!(%error, source = ?error.store_error(), "an invitation was not accepted");
@@ -56,6 +62,29 @@ impl Accounts {
         self.log_login(caller, Some(username), "quayauth", Some(error.public_message()))
             .await?;
         Err(error)
+    }
+
+    /// Whether an invitation's code shows that an account's address is its user's, which then is kept. The
+    /// invitation itself is accepted by another call.
+    async fn is_verified_by(&self, account: &Account, code: Option<&str>) -> Result<bool, Error> {
+        let Some(code) = code.filter(|code| !code.is_empty()) else {
+            return Ok(false);
+        };
+        if self.0.options.read_only || !self.invite_proves(account, code).await? {
+            return Ok(false);
+        }
+        change!(self, |unit| async {
+            unit.lock_account(account.id).await?;
+            let Some(mut current) = unit.account(AccountKey::Id(account.id)).await? else {
+                return Ok(false);
+            };
+            if current.email != account.email {
+                return Ok(false);
+            }
+            current.verified = true;
+            save(unit, &current).await?;
+            Ok(true)
+        })
     }
 
     /// Notes a login, where the deployment wants that.

@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 /// `AVATAR_KIND`: who draws the pictures beside names. What clients are told to draw them from is the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -39,6 +41,12 @@ pub struct AccountOptions {
     pub base_url: String,
     /// `REGISTRY_TITLE`.
     pub title: String,
+    /// `BRANDING`: the pictures that pages show, an object.
+    pub branding: Value,
+    /// `DOCUMENTATION_ROOT`: where pages find the manual.
+    pub documentation_root: Option<String>,
+    /// `FOOTER_LINKS`: what pages link to at their foot, an object.
+    pub footer_links: Value,
     /// `FEATURE_SUPER_USERS`.
     pub superusers_enabled: bool,
     /// `SUPER_USERS`.
@@ -151,6 +159,9 @@ impl AccountOptions {
             hostname: hostname.to_owned(),
             base_url: format!("{scheme}://{hostname}"),
             title: "Project Quay".to_owned(),
+            branding: Self::branding(None),
+            documentation_root: None,
+            footer_links: json!({}),
             superusers_enabled: true,
             superusers: HashSet::new(),
             superusers_full_access: false,
@@ -202,6 +213,17 @@ impl AccountOptions {
             recaptcha_site_key: None,
             recaptcha_spared: HashSet::new(),
         }
+    }
+
+    /// `BRANDING`, with Quay's own where nothing is configured.
+    pub(crate) fn branding(configured: Option<Value>) -> Value {
+        configured.filter(Value::is_object).unwrap_or_else(|| {
+            json!({
+                "logo": "/static/img/quay-horizontal-color.svg",
+                "footer_img": null,
+                "footer_url": null,
+            })
+        })
     }
 
     /// The same, for another address: `host[:port]` as clients know it, and the scheme of links to it.

@@ -70,6 +70,9 @@ impl Accounts {
     ) -> Result<Account, Error> {
         let actor = self.user_admin(caller).await?;
         let email = email.filter(|email| !email.is_empty());
+        if self.0.options.mailing && email.is_none() {
+            return Err(invalid("An email address is required"));
+        }
         self.check_new(name, email).await.map_err(as_invalid)?;
         let mut organization = Account::new(AccountKind::Organization, name, self.uuid(), self.now());
         organization.email = email.map(ToOwned::to_owned);

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::facade::{Accounts, change, invalid, not_found, rejected};
 use super::log::LogKind;
 use super::name::{check_name, check_password, is_email};
+use super::organizations::as_invalid;
 use super::ports::Mail;
 use super::record::{Account, AccountId, AccountKind, Confirmation, ConfirmationPurpose};
 use super::store::AccountKey;
@@ -118,13 +119,14 @@ impl Accounts {
         Ok(account)
     }
 
-    /// Signs somebody up. An invitation to a team is accepted with that, where its code is shown and it went
-    /// to the same address, or no mail is sent at all: it admits one. The mail that proves the address is
-    /// sent afterwards; who does not get it is sent another on signing in.
+    /// Signs somebody up. An invitation to a team becomes the new user's, where its code is shown and it went
+    /// to the same address: it admits one, who may accept it. Where no mail is sent at all, it is accepted at
+    /// once. The mail that proves the address is sent afterwards; who does not get it is sent another on
+    /// signing in.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidRequest`] when name, password or address cannot be used, or an invitation is
-    /// needed, [`ErrorKind::Rejected`] when name or address are taken.
+    /// [`ErrorKind::InvalidRequest`] when name, password or address cannot be used or are taken, or an
+    /// invitation is needed.
     pub async fn sign_up(
         &self,
         username: &str,
@@ -144,8 +146,8 @@ impl Accounts {
             return Err(invalid("An email address is required"));
         }
         check_password(password)?;
-        self.check_new(username, email).await?;
-        self.refuse_superusers_name(username)?;
+        self.check_new(username, email).await.map_err(as_invalid)?;
+        self.refuse_superusers_name(username).map_err(as_invalid)?;
         let mut account = self.new_user(username, email, Some(password)).await?;
         // Whoever followed the link in an invitation has shown that the address is theirs.
         account.verified |= admission
@@ -165,7 +167,7 @@ impl Accounts {
             Some(self.code(40))
         };
         let id = change!(self, |unit| async {
-            let id = insert(unit, &account).await?;
+            let id = insert(unit, &account).await.map_err(as_invalid)?;
             if let Some(code) = &confirmation {
                 let confirmation = self.confirmation(code, id, ConfirmationPurpose::Confirm, MAIL_LIFETIME);
                 unit.insert_confirmation(&confirmation).await?;
@@ -251,7 +253,7 @@ impl Accounts {
                 .last_confirmation(confirmation.account, confirmation.purpose)
                 .await?;
             let sent = last.map(|last| last.expires.minus(lifetime));
-            if sent.is_some_and(|sent| asked < sent.plus(MAIL_PAUSE) && sent < asked.plus(MAIL_PAUSE)) {
+            if sent.is_some_and(|sent| asked < sent.plus(MAIL_PAUSE) && sent <= asked.plus(MAIL_PAUSE)) {
                 return Ok(false);
             }
             unit.insert_confirmation(&confirmation).await?;
@@ -435,9 +437,13 @@ impl Accounts {
         check_name(username, "namespace")
             .and_then(|()| check_password(password))
             .map_err(|error| rejected(error.public_message()))?;
-        if let Some(email) = email {
-            self.check_email(email)
-                .map_err(|error| rejected(error.public_message()))?;
+        let email = email.filter(|email| !email.is_empty());
+        match email {
+            Some(email) => self
+                .check_email(email)
+                .map_err(|error| rejected(error.public_message()))?,
+            None if self.0.options.mailing => return Err(rejected("An email address is required")),
+            None => {}
         }
         let mut account = self.new_user(username, email, Some(password)).await?;
         account.verified = true;

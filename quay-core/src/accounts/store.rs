@@ -57,7 +57,7 @@ pub enum AccountFilter<'a> {
     RobotsOf(AccountId),
     /// Organizations with a team that the account belongs to, those that are switched off left out.
     OrganizationsOf(AccountId),
-    /// Members of any team of an organization, robots among them, each once.
+    /// Users who are members of any team of an organization, each once. Robots do not count.
     MembersOf(AccountId),
     /// Members of one team, robots among them.
     InTeam(i64),

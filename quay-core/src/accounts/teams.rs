@@ -7,7 +7,7 @@ use super::log::LogKind;
 use super::name::{check_name, is_email};
 use super::organizations::as_invalid;
 use super::ports::Mail;
-use super::record::{Account, AccountKind, Grant, Grantee, Notice, Team, TeamInvite};
+use super::record::{Account, AccountKind, Grant, Grantee, Team, TeamInvite};
 use super::role::TeamRole;
 use super::store::{AccountCursor, AccountFilter, AccountKey, AccountWrites, TeamKey};
 use super::users::is_administered;
@@ -367,21 +367,7 @@ impl Accounts {
                 json!({ "user": account.name, "member": account.name, "team": team.name }),
             )
             .await?;
-        let notice = Notice {
-            uuid: self.uuid(),
-            account: account.id,
-            kind: "org_team_invite".to_owned(),
-            metadata: json!({
-                "code": code,
-                "inviter": actor.account.name,
-                "org": organization.name,
-                "team": team.name,
-            })
-            .to_string(),
-            created: self.now(),
-            dismissed: false,
-            lookup: Some(lookup(&code)),
-        };
+        let notice = self.invite_notice(account.id, &code, &actor.account, organization, team);
         let asked = change!(self, |unit| async {
             unit.lock_account(organization.id).await?;
             let open = unit.invites(team.id).await?;
@@ -575,16 +561,7 @@ impl Accounts {
     /// [`InvalidRequest`](crate::ErrorKind::InvalidRequest) for a code that is unknown or somebody else's.
     pub async fn accept_invite(&self, caller: &Caller, code: &str) -> Result<(Account, Team), Error> {
         let actor = self.user_admin(caller).await?;
-        self.accept_for(&actor.account, code, caller).await
-    }
-
-    pub(super) async fn accept_for(
-        &self,
-        account: &Account,
-        code: &str,
-        caller: &Caller,
-    ) -> Result<(Account, Team), Error> {
-        self.answer_invite(account, code, caller, true).await
+        self.answer_invite(&actor.account, code, caller, true).await
     }
 
     /// Declines to join the team that the signed-in user was asked to join.
@@ -598,7 +575,7 @@ impl Accounts {
             .map(drop)
     }
 
-    async fn answer_invite(
+    pub(super) async fn answer_invite(
         &self,
         account: &Account,
         code: &str,
@@ -719,7 +696,7 @@ async fn still_there(unit: &mut dyn AccountWrites, team: &Team, account: &Accoun
 }
 
 /// By what the notice of an invitation is found.
-fn lookup(code: &str) -> String {
+pub(super) fn lookup(code: &str) -> String {
     format!("org_team_invite:{code}")
 }
 

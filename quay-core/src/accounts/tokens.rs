@@ -1,12 +1,14 @@
 //! App-specific tokens, stars, messages and the search for names: what is left of a user's daily business.
 
+use std::collections::HashSet;
+
 use serde_json::json;
 
 use super::facade::{Accounts, Subject, change, invalid, not_found, rejected};
 use super::log::LogKind;
 use super::record::{AccessToken, Account, AccountId, AccountKind, AppToken, Message, Starred, TeamSummary};
 use super::role::RepositoryRole;
-use super::store::{AccountFilter, AppTokenKey};
+use super::store::{AccountCursor, AccountFilter, AppTokenKey};
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::metadata::{PageRequest, Visibility};
@@ -330,8 +332,19 @@ impl Accounts {
         let accounts = reader
             .accounts(filter, &PageRequest::new(None, FOUND * 3))
             .await?;
+        // Within a namespace people write a robot's own name.
+        let mut robots = Vec::new();
+        if let (Some(owner), Some(namespace), false) = (robots_of, namespace, prefix.contains('+')) {
+            let begin = format!("{namespace}+{prefix}");
+            let known: HashSet<AccountId> = accounts.iter().map(|account| account.id).collect();
+            let after = before(&begin).map(|name| AccountCursor { id: 0, name });
+            let page = PageRequest::new(after, FOUND);
+            let listed = reader.accounts(AccountFilter::RobotsOf(owner), &page).await?;
+            robots = listed;
+            robots.retain(|robot| robot.name.starts_with(&begin) && !known.contains(&robot.id));
+        }
         let partial = self.0.options.partial_autocomplete;
-        for account in accounts {
+        for account in accounts.into_iter().chain(robots) {
             if account.kind == AccountKind::Organization {
                 if found.organizations.len() < FOUND {
                     found.organizations.push(account);

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::facade::{Accounts, Actor, Subject, change, invalid, not_found, object, rejected};
 use super::log::{LogEntry, LogKind};
 use super::name::check_password;
+use super::organizations::as_invalid;
 use super::ports::PasswordVerdict;
 use super::record::{Account, AccountId, AccountKind, ConfirmationPurpose, Notice, Team};
 use super::role::{TeamRole, UserRole};
@@ -143,8 +144,7 @@ impl Accounts {
     /// Changes the signed-in user's account.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidRequest`] for values that cannot be used, [`ErrorKind::Rejected`] for names and
-    /// addresses that are taken.
+    /// [`ErrorKind::InvalidRequest`] for values that cannot be used, and names and addresses that are taken.
     pub async fn change_user(&self, caller: &Caller, changes: UserChanges) -> Result<Account, Error> {
         let actor = self.user_admin(caller).await?;
         self.require_fresh(&actor, caller)?;
@@ -168,8 +168,8 @@ impl Accounts {
             .as_ref()
             .filter(|new| options.user_rename && **new != name);
         if let Some(new) = renamed {
-            self.check_new(new, None).await?;
-            self.refuse_superusers_name(new)?;
+            self.check_new(new, None).await.map_err(as_invalid)?;
+            self.refuse_superusers_name(new).map_err(as_invalid)?;
         }
         let entries = self.change_entries(caller, &actor, &changes, renamed).await?;
         let uuid = self.uuid();
@@ -201,12 +201,14 @@ impl Accounts {
                 unit.log(entry).await?;
             }
             if let Some(new) = renamed {
-                rename(unit, &mut account, new, self.now()).await?;
+                rename(unit, &mut account, new, self.now())
+                    .await
+                    .map_err(as_invalid)?;
             }
-            save(unit, &account).await?;
+            save(unit, &account).await.map_err(as_invalid)?;
             if let Some(email) = &unproven {
                 if unit.account(AccountKey::Email(email)).await?.is_some() {
-                    return Err(email_taken());
+                    return Err(as_invalid(email_taken()));
                 }
                 let mut confirmation = self.confirmation(
                     &new_email_code,

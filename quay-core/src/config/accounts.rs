@@ -321,6 +321,9 @@ impl Reader<'_> {
         let secure = self.boolean("SESSION_COOKIE_SECURE")? || scheme == UrlScheme::Https;
         Ok(AccountOptions {
             title: self.text("REGISTRY_TITLE")?,
+            branding: AccountOptions::branding(Some(self.value("BRANDING")?)),
+            documentation_root: self.optional_text("DOCUMENTATION_ROOT")?,
+            footer_links: self.value("FOOTER_LINKS")?,
             superusers_enabled: self.boolean("FEATURE_SUPER_USERS")?,
             superusers: self.text_set("SUPER_USERS")?,
             superusers_full_access: self.boolean("FEATURE_SUPERUSERS_FULL_ACCESS")?,

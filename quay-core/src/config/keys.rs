@@ -94,7 +94,7 @@ keys! {
     "BOOTSTRAP_TOKEN_PATH" Text r#""/var/lib/quay/quay-machine-token.json""# - [];
     "BOOTSTRAP_TOKEN_SCOPE" Text r#""org:admin repo:admin repo:create repo:read repo:write super:user user:admin user:read""# - [];
     "DIRECT_OAUTH_CLIENTID_WHITELIST" List "[]" - [in_effect];
-    "FEATURE_ASSIGN_OAUTH_TOKEN" Boolean "true" - [];
+    "FEATURE_ASSIGN_OAUTH_TOKEN" Boolean "true" - [in_effect];
     "FEATURE_PROGRAMMATIC_BOOTSTRAP" Boolean "false" - [];
     "LOCAL_OAUTH_HANDLER" Text r#""/oauth/localapp""# - [in_effect];
     "OAUTH_APPLICATION_MAXIMUM_TOKEN_COUNT" Number "null" - [nullable];
@@ -508,17 +508,17 @@ keys! {
 "ui" {
     "AVATAR_COLORS" List r#""(fixed colour list)""# - [];
     "AVATAR_KIND" Text r#""local""# - [in_effect];
-    "BRANDING" Map "null" - [nullable];
+    "BRANDING" Map "null" - [nullable in_effect];
     "CHANNEL_COLORS" List r#""(fixed colour list)""# - [];
     "CONTACT_INFO" List "[]" - [in_effect];
     "DEFAULT_UI" Text r#""react""# - [];
     "DISABLE_ANGULAR_UI" Boolean "false" - [];
-    "DOCUMENTATION_ROOT" Text "null" - [nullable];
+    "DOCUMENTATION_ROOT" Text "null" - [nullable in_effect];
     "ENTERPRISE_LOGO_URL" Text "null" - [nullable];
     "FEATURE_UI_DELAY_AFTER_WRITE" Boolean "false" - [];
     "FEATURE_UI_MODELCARD" Boolean "true" - [];
     "FEATURE_UI_V2" Boolean "true" - [];
-    "FOOTER_LINKS" Map "{}" - [];
+    "FOOTER_LINKS" Map "{}" - [in_effect];
     "REGISTRY_TITLE" Text r#""Project Quay""# - [in_effect];
     "REGISTRY_TITLE_SHORT" Text r#""Project Quay""# - [];
     "SEARCH_MAX_RESULT_PAGE_COUNT" Number "10" - [];

@@ -219,10 +219,11 @@ pub(crate) fn anonymous_rule(
 ) -> Result<(), Error> {
     let exempt = state.options.anonymous_access || operation.is(AuthFlag::AnonymousEvenWhenDisabled);
     if !exempt && identified.caller.principal == Principal::Anonymous {
-        return Err(Error::new(
-            ErrorKind::InvalidToken,
-            "Anonymous access is not allowed",
-        ));
+        // There is no session that could have ended.
+        return Err(
+            Error::new(ErrorKind::InvalidToken, "Anonymous access is not allowed")
+                .with_detail(json!({ "session_required": false })),
+        );
     }
     Ok(())
 }

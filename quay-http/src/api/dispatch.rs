@@ -25,7 +25,6 @@ use super::query::Query;
 use super::reply::{Reply, SessionChange};
 use super::request::RequestContent;
 use super::router::{Routed, Router};
-use super::session::Session;
 use super::state::{ApiSettings, ApiState};
 use crate::body::{ResponseBody, incoming};
 use crate::linger::Lingering;
@@ -221,7 +220,6 @@ pub(crate) async fn finish(
         SessionChange::Replaced(session) => answer
             .with(SET_COOKIE, &session.cookie(options, seal))
             .with(NEXT_CSRF_TOKEN, &session.csrf),
-        SessionChange::Ended => answer.with(SET_COOKIE, &Session::no_cookie(options)),
     })
 }
 
@@ -289,6 +287,7 @@ mod tests {
     use quay_core::runtime::Runtime;
     use quay_core::testing::{ManualClock, SeededRandom, ThreadSpawner};
 
+    use super::super::session::Session;
     use super::*;
 
     /// Hands out one text.
@@ -335,10 +334,5 @@ mod tests {
         assert_eq!(header(&replaced, "x-next-csrf-token"), Some(token));
         let cookie = "_csrf_token=sealed; Max-Age=2678400; Path=/; HttpOnly; SameSite=Lax; Secure";
         assert_eq!(header(&replaced, "set-cookie").as_deref(), Some(cookie));
-        let ended = finish(Reply::no_content().without_session(), &options, &NoSeal)
-            .await
-            .unwrap();
-        let cookie = "_csrf_token=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax; Secure";
-        assert_eq!(header(&ended, "set-cookie").as_deref(), Some(cookie));
     }
 }

@@ -103,7 +103,11 @@ async fn follow(state: &ApiState, link: MailLink, parts: &Parts) -> Result<Reply
             let account = state.accounts.recover(code).await?;
             // As good as the password that was forgotten: the next thing is a new one.
             let session = Session::logged_in(&account, &state.runtime);
-            Reply::redirect(&format!("{base}/user/{}?tab=settings", account.name)).with_session(session)
+            Reply::redirect(&format!(
+                "{base}/user/{}?tab=settings&action=password",
+                account.name
+            ))
+            .with_session(session)
         }
         MailLink::Join => {
             let (session, _) = session(state, &parts.headers);
@@ -112,9 +116,9 @@ async fn follow(state: &ApiState, link: MailLink, parts: &Parts) -> Result<Reply
                 // Any site's page may lead here: the user says yes on a page of this registry.
                 invitation(&state.options.title, name, code, &session.csrf)
             } else {
-                // Whoever signs in or up next shows the code with that.
+                // Whoever signs in or up there says yes with the code afterwards.
                 let code = utf8_percent_encode(code, NON_ALPHANUMERIC);
-                Reply::redirect(&format!("{base}/?invite_code={code}"))
+                Reply::redirect(&format!("{base}/signin?code={code}"))
             }
         }
     })

@@ -19,6 +19,11 @@ fn config(options: &AccountOptions) -> Value {
         "RECAPTCHA_SITE_KEY": options.recaptcha_site_key,
         "REGISTRY_STATE": state(options),
         "LOCAL_OAUTH_HANDLER": options.local_oauth_handler,
+        // Pages of others stop without these.
+        "SETUP_COMPLETE": true,
+        "BRANDING": options.branding,
+        "DOCUMENTATION_ROOT": options.documentation_root,
+        "FOOTER_LINKS": options.footer_links,
         "TAG_EXPIRATION_OPTIONS": options.tag_expirations_s.iter().map(|&seconds| period(seconds)).collect::<Vec<_>>(),
         "DEFAULT_TAG_EXPIRATION": period(options.default_tag_expiration_s),
     })
@@ -52,6 +57,7 @@ fn features(options: &AccountOptions) -> Value {
         "SUPER_USERS": options.superusers_enabled,
         "USER_CREATION": options.user_creation,
         "USER_INITIALIZE": options.user_initialize,
+        "USER_LAST_ACCESSED": options.last_accessed,
         "USER_METADATA": options.user_metadata,
         "USER_RENAME": options.user_rename,
     })
@@ -61,12 +67,32 @@ const fn state(options: &AccountOptions) -> &'static str {
     if options.read_only { "readonly" } else { "normal" }
 }
 
+/// The services of others that pages know of, none of which is set up here. Pages read the members of each
+/// without asking whether it is there.
+fn services() -> Value {
+    let github = json!({
+        "CLIENT_ID": null,
+        "AUTHORIZE_ENDPOINT": "https://github.com/login/oauth/authorize",
+        "GITHUB_ENDPOINT": "https://github.com/",
+        "ORG_RESTRICT": false,
+    });
+    json!({
+        "GITHUB_LOGIN_CONFIG": github,
+        "GITHUB_TRIGGER_CONFIG": github,
+        "GITLAB_TRIGGER_CONFIG": {
+            "CLIENT_ID": null,
+            "AUTHORIZE_ENDPOINT": "https://gitlab.com/oauth/authorize",
+            "GITLAB_ENDPOINT": "https://gitlab.com",
+        },
+    })
+}
+
 /// `GET /config`
 pub(crate) fn settings(options: &AccountOptions) -> Value {
     json!({
         "config": config(options),
         "features": features(options),
-        "oauth": {},
+        "oauth": services(),
         "external_login": [],
         "registry_state": state(options),
         "account_recovery_mode": false,
@@ -98,7 +124,7 @@ pub(crate) fn first(options: &AccountOptions, documents: &Documents, csrf: &str)
         ("endpoints", in_script(&endpoints)),
         ("features", in_script(&features(options).to_string())),
         ("config", in_script(&config(options).to_string())),
-        ("oauth", "{}".to_owned()),
+        ("oauth", in_script(&services().to_string())),
         ("external_login", "[]".to_owned()),
         ("auth_scopes", in_script(&scopes(options).to_string())),
         ("vuln_priority", "{}".to_owned()),

@@ -31,7 +31,6 @@ pub(crate) enum SessionChange {
     #[default]
     Kept,
     Replaced(Session),
-    Ended,
 }
 
 enum Body {
@@ -148,12 +147,6 @@ impl Reply {
     /// write must show.
     pub(crate) fn with_session(mut self, session: Session) -> Self {
         self.session = SessionChange::Replaced(session);
-        self
-    }
-
-    /// Takes the client's session away.
-    pub(crate) fn without_session(mut self) -> Self {
-        self.session = SessionChange::Ended;
         self
     }
 

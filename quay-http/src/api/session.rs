@@ -126,11 +126,6 @@ impl Session {
         cookie(options, &self.sealed(seal), max_age.map(|age| age.as_secs()))
     }
 
-    /// The value of `Set-Cookie` that takes the session away.
-    pub(crate) fn no_cookie(options: &AccountOptions) -> String {
-        cookie(options, "", Some(0))
-    }
-
     /// Whether a request that shows this token comes from a page that was given it.
     pub(crate) fn allows(&self, shown: &str) -> bool {
         self.csrf.as_bytes().ct_eq(shown.as_bytes()).into()

@@ -75,9 +75,25 @@ impl Page {
             _ => {
                 return Endpoint::at(path)
                     .map(Self::OAuth)
-                    .or_else(|| MailLink::at(path).map(Self::Mail));
+                    .or_else(|| MailLink::at(path).map(Self::Mail))
+                    .or_else(|| is_view(path).then_some(Self::First));
             }
         })
+    }
+}
+
+/// Whether a page's scripts show something at a path by themselves: they are given the first page there, as
+/// their users come back to it and are sent to it.
+fn is_view(path: &str) -> bool {
+    let mut parts = path.trim_start_matches('/').trim_end_matches('/').split('/');
+    let (first, more) = (parts.next().unwrap_or_default(), parts.next().is_some());
+    match first {
+        "signin" | "createaccount" | "updateuser" | "search" | "new" | "tutorial" | "about" | "security"
+        | "contact" | "superuser" => !more,
+        "organization" | "organizations" | "user" => true,
+        // `repository/{namespace}/{name}/status` is a picture.
+        "repository" => !path.ends_with("/status"),
+        _ => false,
     }
 }
 

@@ -47,6 +47,65 @@ async fn what_clients_look_up_first() {
     assert!(host.get("/robots.txt").await.text().starts_with("User-agent: *"));
 }
 
+/// Quay's pages read these without asking whether they are there, and stop where they are not.
+#[tokio::test]
+async fn what_pages_of_others_need() {
+    let mut options = options();
+    options.anonymous_access = false;
+    let host = Host::with(options).await;
+    let seen = host.get("/config").await.json();
+    assert_eq!(seen["config"]["SETUP_COMPLETE"], true);
+    assert!(seen["config"]["BRANDING"]["logo"].is_string());
+    assert_eq!(seen["config"]["BRANDING"].get("quay_io"), None);
+    for service in [
+        "GITHUB_LOGIN_CONFIG",
+        "GITHUB_TRIGGER_CONFIG",
+        "GITLAB_TRIGGER_CONFIG",
+    ] {
+        let service = &seen["oauth"][service];
+        assert_eq!(service.get("CLIENT_ID"), Some(&serde_json::Value::Null));
+        assert!(service["AUTHORIZE_ENDPOINT"].is_string());
+    }
+    let page = host.get("/").await.text();
+    assert!(
+        page.contains("window.__oauth = {\"GITHUB_LOGIN_CONFIG\":{"),
+        "{page}"
+    );
+    // Nobody's session has ended.
+    let seen = host.get("/api/v1/messages").await;
+    assert_eq!(seen.status, 401);
+    assert_eq!(seen.json()["session_required"], false);
+    // Where their scripts show something by themselves.
+    for path in [
+        "/signin",
+        "/signin/",
+        "/signin?code=abc",
+        "/createaccount",
+        "/updateuser",
+        "/new/",
+        "/search",
+        "/superuser/",
+        "/organizations/new/",
+        "/organization/devel",
+        "/organization/devel/teams/readers",
+        "/user/me?tab=settings",
+        "/repository/",
+        "/repository/devel/image?tab=tags",
+    ] {
+        let seen = host.get(path).await;
+        assert_eq!(seen.status, 200, "{path}");
+        assert!(seen.text().contains("window.__token = "), "{path}");
+    }
+    for path in [
+        "/signin/more",
+        "/repository/devel/image/status",
+        "/static/main.js",
+        "/userx",
+    ] {
+        assert_eq!(host.get(path).await.status, 404, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn health() {
     let mut options = options();

@@ -74,8 +74,14 @@ async fn whoever_forgot_the_password_sets_another() {
     let elsewhere = link.replace("/recovery", "/confirm");
     let seen = host.get(&link).await;
     assert_eq!(seen.status, 302);
-    assert_eq!(seen.header("location"), format!("{BASE}/user/bob?tab=settings"));
-    assert_eq!(who(&host, &seen).await, format!("{BASE}/user/bob?tab=settings"));
+    assert_eq!(
+        seen.header("location"),
+        format!("{BASE}/user/bob?tab=settings")
+    );
+    assert_eq!(
+        who(&host, &seen).await,
+        format!("{BASE}/user/bob?tab=settings")
+    );
     for link in [&link, &elsewhere] {
         assert_eq!(host.get(link).await.status, 400);
     }
@@ -98,7 +104,7 @@ async fn an_invitation_waits_for_whoever_has_no_account_yet() {
     let host = host().await;
     let alice = host.caller("alice");
     host.accounts
-        .create_organization(&alice, "devel", None)
+        .create_organization(&alice, "devel", Some("devel@mail.example"))
         .await
         .unwrap();
     host.accounts
@@ -115,7 +121,7 @@ async fn an_invitation_waits_for_whoever_has_no_account_yet() {
     let seen = host.get(&path).await;
     assert_eq!(
         (seen.status.as_u16(), seen.header("location")),
-        (302, format!("{BASE}/?invite_code={code}").as_str())
+        (302, format!("{BASE}/signin?code={code}").as_str())
     );
     let foreign = host.cookie(Some("alice"), "c").await;
     let own = host.cookie(Some("bob"), "c").await;
@@ -152,7 +158,7 @@ async fn an_invitation_waits_for_whoever_has_no_account_yet() {
     let seen = host.get("/confirminvite?code=x%26z%2F%2Fevil.example").await;
     assert_eq!(
         seen.header("location"),
-        format!("{BASE}/?invite_code=x%26z%2F%2Fevil%2Eexample")
+        format!("{BASE}/signin?code=x%26z%2F%2Fevil%2Eexample")
     );
 }
 

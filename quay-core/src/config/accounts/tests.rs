@@ -78,16 +78,20 @@ fn every_key_of_accounts_is_read() {
         "FEATURE_RECAPTCHA": true,
         "RECAPTCHA_SITE_KEY": "site",
         "RECAPTCHA_SECRET_KEY": "secret",
-        "RECAPTCHA_WHITELISTED_USERS": ["spared"]
+        "RECAPTCHA_WHITELISTED_USERS": ["spared"],
+        "FEATURE_ASSIGN_OAUTH_TOKEN": false,
+        "BRANDING": {"logo": "/logo.svg"},
+        "DOCUMENTATION_ROOT": "https://manual.example",
+        "FOOTER_LINKS": {"terms": "https://terms.example"}
     }"#;
     let written: Value = serde_json::from_str(written).unwrap();
     let config = read(&written).unwrap();
     let fields = |options: &AccountOptions| {
         let text = format!("{options:#?}");
-        // One line for each field, those of lists and sets apart.
+        // One line for each field, those of lists and sets apart; what lies deeper is no field.
         let lines = text
             .lines()
-            .filter(|line| line.starts_with("    ") && line.contains(": "));
+            .filter(|line| line.starts_with("    ") && !line.starts_with("     ") && line.contains(": "));
         lines.map(ToOwned::to_owned).collect::<Vec<_>>()
     };
     let defaults = fields(&AccountOptions::new("http", "localhost"));
@@ -99,6 +103,8 @@ fn every_key_of_accounts_is_read() {
     assert_eq!(accounts.base_url, "https://quay.example:8443");
     assert!(accounts.superusers.contains("admin") && accounts.robots_whitelist.contains("org+robot"));
     assert!(accounts.direct_oauth_clients.contains("client"));
+    assert_eq!(accounts.branding["logo"], "/logo.svg");
+    assert_eq!(accounts.footer_links["terms"], "https://terms.example");
     assert!(accounts.refused_email_domains.contains("spam.example"));
     assert_eq!(accounts.contact_info, ["mailto:admin@example.com"]);
     assert_eq!(accounts.recaptcha_site_key.as_deref(), Some("site"));

@@ -61,11 +61,10 @@ pub(super) fn view(view: &OrganizationView) -> Value {
                 (team.name.clone(), shown)
             })
             .collect();
-        let ordered: Vec<&str> = view
-            .teams
-            .iter()
-            .map(|(summary, _)| summary.team.name.as_str())
-            .collect();
+        // Oldest first.
+        let mut oldest: Vec<_> = view.teams.iter().map(|(summary, _)| &summary.team).collect();
+        oldest.sort_unstable_by_key(|team| team.id);
+        let ordered: Vec<&str> = oldest.iter().map(|team| team.name.as_str()).collect();
         shown.insert("ordered_teams".to_owned(), json!(ordered));
         shown.insert("teams".to_owned(), teams.into());
     }

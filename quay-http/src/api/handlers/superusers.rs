@@ -1,9 +1,9 @@
 //! What superusers do: users, organizations, service keys, messages.
 
 use http::StatusCode;
-use quay_core::Error;
 use quay_core::accounts::{Account, AccountCursor, KeyApproval, ServiceKeyView};
 use quay_core::runtime::Timestamp;
+use quay_core::{Error, ErrorKind};
 use serde_json::{Map, Value, json};
 
 use super::super::dates::http_date;
@@ -73,11 +73,19 @@ pub(super) async fn get_user(exchange: Exchange) -> Result<Reply, Error> {
 
 pub(super) async fn change_user(exchange: Exchange) -> Result<Reply, Error> {
     let accounts = &exchange.state.accounts;
+    let name = exchange.path.get("username");
+    let promoted = exchange.body.get("superuser").and_then(Value::as_bool) == Some(true);
+    if promoted && !exchange.state.options.is_superuser(name) {
+        return Err(Error::new(
+            ErrorKind::InvalidRequest,
+            "Superusers are named by SUPER_USERS in the configuration, which is not changed from here",
+        ));
+    }
     let password = exchange.text("password");
     let changed = accounts
         .change_any_user(
             &exchange.caller,
-            exchange.path.get("username"),
+            name,
             password,
             exchange.text("email"),
             exchange.body.get("enabled").and_then(Value::as_bool),
@@ -147,10 +155,20 @@ pub(super) async fn registry_status(_: Exchange) -> Result<Reply, Error> {
     Ok(Reply::ok(&json!({ "status": "ready" })))
 }
 
+/// What Quay's pages compare an approval with: its own name for the kind, not the one that is stored.
+fn approval_type(kind: &str) -> &str {
+    match kind {
+        "Super User API" => "ServiceKeyApprovalType.SUPERUSER",
+        "Key Rotation" => "ServiceKeyApprovalType.KEY_ROTATION",
+        "Automatic" => "ServiceKeyApprovalType.AUTOMATIC",
+        other => other,
+    }
+}
+
 fn approval(exchange: &Exchange, approval: &KeyApproval, approver: Option<&Account>) -> Value {
     json!({
         "approver": approver.map(|approver| shown(exchange, approver)),
-        "approval_type": approval.kind,
+        "approval_type": approval_type(&approval.kind),
         "approved_date": http_date(approval.at),
         "notes": approval.notes,
     })
@@ -293,10 +311,7 @@ pub(super) async fn create_message(exchange: Exchange) -> Result<Reply, Error> {
     };
     let (Some(content), Some(media_type), Some(severity)) = (of("content"), of("media_type"), of("severity"))
     else {
-        return Err(Error::new(
-            quay_core::ErrorKind::InvalidRequest,
-            "Missing message",
-        ));
+        return Err(Error::new(ErrorKind::InvalidRequest, "Missing message"));
     };
     exchange
         .state

@@ -99,7 +99,7 @@ pub(super) async fn change(exchange: Exchange) -> Result<Reply, Error> {
 
 pub(super) async fn delete(exchange: Exchange) -> Result<Reply, Error> {
     exchange.state.accounts.delete_self(&exchange.caller).await?;
-    Ok(Reply::no_content().without_session())
+    Ok(Reply::no_content().with_session(Session::anonymous(&exchange.state.runtime)))
 }
 
 pub(super) async fn sign_in(exchange: Exchange) -> Result<Reply, Error> {
@@ -133,7 +133,9 @@ pub(super) async fn verify(exchange: Exchange) -> Result<Reply, Error> {
 
 pub(super) async fn sign_out(exchange: Exchange) -> Result<Reply, Error> {
     exchange.state.accounts.sign_out(&exchange.caller).await?;
-    Ok(Reply::ok(&json!({ "success": true })).without_session())
+    // A page that stays open signs somebody in next, and needs a token for that.
+    let session = Session::anonymous(&exchange.state.runtime);
+    Ok(Reply::ok(&json!({ "success": true })).with_session(session))
 }
 
 pub(super) async fn recovery(exchange: Exchange) -> Result<Reply, Error> {

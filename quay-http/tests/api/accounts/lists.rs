@@ -336,3 +336,34 @@ async fn a_team_is_found_behind_a_thousand_others() {
     let found: Vec<_> = found.map(|entity| entity["name"].as_str().unwrap()).collect();
     assert_eq!(found, ["zz", "zz-a", "zz1"]);
 }
+
+#[tokio::test]
+async fn robots_are_found_by_their_own_names() {
+    let host = fresh(without_mail()).await;
+    let admin = Browser::of(&host, "admin").await;
+    let names = |found: &Value| -> Vec<String> {
+        let results = found["results"].as_array().unwrap();
+        results
+            .iter()
+            .map(|entity| entity["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let listed = admin.read("/organization/org/robots").await;
+    let robot = listed["robots"][0]["name"].as_str().unwrap().to_owned();
+    let (_, own) = robot.split_once('+').unwrap();
+    for asked in [own, &own[..1], &robot.replace('+', "%2B")] {
+        let found = admin.read(&format!("/entities/{asked}?namespace=org")).await;
+        let found = names(&found);
+        assert_eq!(
+            found.iter().filter(|name| **name == robot).count(),
+            1,
+            "{asked}: {found:?}"
+        );
+    }
+    // Of other namespaces, and by people who are in none of it, none.
+    let found = admin.read(&format!("/entities/{own}")).await;
+    assert!(!names(&found).contains(&robot));
+    let stranger = Browser::of(&host, "other").await;
+    let found = stranger.read(&format!("/entities/{own}?namespace=org")).await;
+    assert!(!names(&found).contains(&robot));
+}

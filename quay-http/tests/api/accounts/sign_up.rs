@@ -61,8 +61,24 @@ async fn an_invitation_is_accepted_by_signing_up() {
         (200, &"asked".into())
     );
     assert!(account(&host, "asked").await.unwrap().verified);
+    // It is theirs now, to be accepted, as Quay's pages do next.
+    assert!(!is_member(&host, "asked").await);
+    let mut asked = Browser::new(&host).await;
+    assert_eq!(asked.sign_in("asked", "long-enough").await.status, 200);
+    let notices = asked.read("/user/notifications").await;
+    assert_eq!(notices["notifications"][0]["metadata"]["code"], CODE);
+    let accept = format!("/teaminvite/{CODE}");
+    let seen = Browser::of(&host, "spare").await.ask("PUT", &accept, "{}").await;
+    assert_refused(&seen, "an invitation of somebody else's");
+    let seen = asked.ask("PUT", &accept, "{}").await;
+    assert_eq!(
+        (seen.status.as_u16(), seen.json()),
+        (200, json!({"org": "org", "team": "members"}))
+    );
     assert!(is_member(&host, "asked").await);
     assert!(!is_open(&host).await, "the code can be used again");
+    let notices = asked.read("/user/notifications").await;
+    assert_eq!(notices["notifications"], json!([]));
     let entries = log::entries(&host.database()).await;
     assert!(
         entries
@@ -119,6 +135,33 @@ async fn a_wrong_code_does_not_spoil_the_right_password() {
         200
     );
     assert!(is_member(&host, "spare").await);
+}
+
+#[tokio::test]
+async fn with_mail_an_invitation_waits_for_who_signs_in() {
+    let host = fresh(registry()).await;
+    let mut browser = Browser::new(&host).await;
+    let body = json!({ "username": "spare", "password": "spare-password", "invite_code": CODE });
+    let seen = browser.ask("POST", "/signin", &body.to_string()).await;
+    assert_eq!(seen.status, 200, "{}", seen.text());
+    assert!(!is_member(&host, "spare").await);
+    let seen = browser.ask("PUT", &format!("/teaminvite/{CODE}"), "{}").await;
+    assert_eq!(seen.status, 200, "{}", seen.text());
+    assert!(is_member(&host, "spare").await);
+}
+
+#[tokio::test]
+async fn the_code_of_an_invitation_shows_whose_the_mailbox_is() {
+    let host = fresh(registry()).await;
+    let seen = sign_up(&host, "asked", ASKED, None).await;
+    assert_eq!(seen.json()["awaiting_verification"], true);
+    for (code, status) in [("wrong", 403), ("code-member", 403), (CODE, 200)] {
+        let mut browser = Browser::new(&host).await;
+        let body = json!({ "username": "asked", "password": "long-enough", "invite_code": code });
+        let seen = browser.ask("POST", "/signin", &body.to_string()).await;
+        assert_eq!(seen.status, status, "{code}: {}", seen.text());
+    }
+    assert!(account(&host, "asked").await.unwrap().verified);
 }
 
 #[tokio::test]
@@ -198,12 +241,22 @@ async fn of_first_users_one_is_first() {
     let ask = |name: String| {
         let host = &host;
         async move {
-            let body = json!({ "username": name, "password": "long-enough", "access_token": false });
+            let email = format!("{name}@registry.example");
+            let body = json!({ "username": name, "password": "long-enough", "email": email });
             let headers = [("content-type", "application/json")];
             host.ask("POST", "/api/v1/user/initialize", &headers, &body.to_string())
                 .await
         }
     };
+    let body = json!({ "username": "first", "password": "long-enough" });
+    let headers = [("content-type", "application/json")];
+    let seen = host
+        .ask("POST", "/api/v1/user/initialize", &headers, &body.to_string())
+        .await;
+    assert_eq!(
+        seen.status, 400,
+        "without an address, where mail is sent: {seen:?}"
+    );
     let seen = futures::future::join_all((0..8).map(|index| ask(format!("first{index}")))).await;
     let first = seen.iter().filter(|seen| seen.status == 200).count();
     assert_eq!(first, 1, "{seen:?}");
@@ -258,4 +311,52 @@ async fn what_no_database_takes_is_refused() {
         let seen = browser.ask("POST", "/superuser/keys", &body).await;
         assert_eq!(seen.status, status, "{length}: {}", seen.text());
     }
+}
+
+/// A page that stays open goes on with the token that the answer brings.
+#[tokio::test]
+async fn after_signing_out_the_same_page_signs_in() {
+    let host = fresh(without_mail()).await;
+    let mut browser = Browser::of(&host, "spare").await;
+    let seen = browser.ask("POST", "/signout", "").await;
+    assert_eq!(seen.status, 200, "{}", seen.text());
+    assert!(!seen.header("x-next-csrf-token").is_empty());
+    assert!(!browser.is_signed_in().await);
+    assert_eq!(browser.sign_in("spare", "spare-password").await.status, 200);
+    assert_eq!(browser.ask("DELETE", "/user/", "").await.status, 204);
+    assert!(!browser.is_signed_in().await);
+    assert_eq!(browser.sign_in("other", "other-password").await.status, 200);
+}
+
+/// Pages show what stands in these members.
+#[tokio::test]
+async fn taken_names_are_told_as_pages_show_them() {
+    let host = fresh(without_mail()).await;
+    let taken = sign_up(&host, "spare", "new@registry.example", None).await;
+    let used = sign_up(&host, "newcomer", "spare@registry.example", None).await;
+    for (seen, message) in [
+        (taken, "Username has already been taken"),
+        (used, "Email has already been used"),
+    ] {
+        assert_eq!(seen.status, 400);
+        for member in ["error_message", "detail"] {
+            assert_eq!(seen.json()[member], message, "{member}");
+        }
+    }
+}
+
+/// Who is a superuser is configured, and nobody is told otherwise.
+#[tokio::test]
+async fn nobody_is_promoted_in_vain() {
+    let host = fresh(without_mail()).await;
+    let mut root = Browser::of(&host, "root").await;
+    let path = "/superuser/users/spare";
+    let body = json!({ "superuser": true, "email": "changed@registry.example" });
+    let seen = root.ask("PUT", path, &body.to_string()).await;
+    assert_refused(&seen, "what only the configuration does");
+    let kept = account(&host, "spare").await.unwrap();
+    assert_eq!(kept.email.as_deref(), Some("spare@registry.example"));
+    let body = json!({ "enabled": true, "superuser": false });
+    let seen = root.ask("PUT", path, &body.to_string()).await;
+    assert_eq!(seen.status, 200, "{}", seen.text());
 }

@@ -207,7 +207,8 @@ fn listed(
                 "SELECT ",
                 account_columns!(),
                 " FROM (SELECT DISTINCT m.account_id FROM qr_team_member m WHERE m.organization_id = ? ",
-                "AND m.account_id > ? ORDER BY m.account_id LIMIT ?) AS page ",
+                "AND m.account_id > ? AND EXISTS (SELECT 1 FROM qr_account u WHERE u.id = m.account_id ",
+                "AND u.kind <> 'robot') ORDER BY m.account_id LIMIT ?) AS page ",
                 "JOIN qr_account a ON a.id = page.account_id ORDER BY a.id"
             ),
             values![organization, id, most],
