@@ -74,7 +74,10 @@ async fn whoever_forgot_the_password_sets_another() {
     let elsewhere = link.replace("/recovery", "/confirm");
     let seen = host.get(&link).await;
     assert_eq!(seen.status, 302);
-    assert_eq!(seen.header("location"), format!("{BASE}/user/bob?tab=settings"));
+    assert_eq!(
+        seen.header("location"),
+        format!("{BASE}/user/bob?tab=settings&action=password")
+    );
     assert_eq!(who(&host, &seen).await, format!("{BASE}/user/bob?tab=settings"));
     for link in [&link, &elsewhere] {
         assert_eq!(host.get(link).await.status, 400);
