@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::channel::oneshot;
+use moka::sync::Cache;
 use quay_core::accounts::{
     Account, AccountId, AccountKey, AccountKind, AccountStore, LoginEngine, PasswordVerdict,
 };
@@ -19,12 +20,19 @@ const ATTEMPTS: usize = 5;
 const BUSY: Duration = Duration::from_secs(1);
 /// Further failures double the wait no more: it has passed a century.
 const MAX_DOUBLINGS: u32 = 32;
+/// The longest name or address that a user can have.
+const LONGEST_NAME: usize = 255;
+/// How many names that nobody has are remembered; those that were tried last, where there are more.
+const STRANGERS: u64 = 100_000;
+/// How long such a name is remembered after it was tried last.
+const STRANGERS_MEMORY: Duration = Duration::from_hours(1);
 
 /// Proves users by the passwords in the database: by name, or by e-mail address.
 ///
 /// After `n` failures in a row the next attempt must wait `0.5 * (2^n - 1)` seconds from the last one, even
 /// with the right password; a success ends the count. An attempt that began is counted though the client
-/// goes away. Names that nobody has cost as much time as others and are not counted.
+/// goes away. Names that nobody has cost as much time as others and are made to wait as others are, by each
+/// process for itself: whoever tries names does not learn which of them are somebody's.
 #[derive(Debug, Clone)]
 pub struct DatabaseLogin(Arc<Inner>);
 
@@ -33,6 +41,14 @@ struct Inner {
     store: Arc<dyn AccountStore>,
     checks: Arc<PasswordChecks>,
     runtime: Runtime,
+    strangers: Cache<String, Failures>,
+}
+
+/// Failures in a row, and when the last one was.
+#[derive(Debug, Clone, Copy, Default)]
+struct Failures {
+    times: i64,
+    last: Option<Timestamp>,
 }
 
 impl DatabaseLogin {
@@ -43,6 +59,10 @@ impl DatabaseLogin {
             store,
             checks,
             runtime,
+            strangers: Cache::builder()
+                .max_capacity(STRANGERS)
+                .time_to_idle(STRANGERS_MEMORY)
+                .build(),
         }))
     }
 }
@@ -90,27 +110,36 @@ impl Inner {
         let since = self.checks.ended();
         let mut user = self.find(username).await?;
         if let Some(known) = &user {
-            if let Some(retry_after) = wait(&known.account, self.runtime.clock.now()) {
+            if let Some(retry_after) = self.wait(&known.account) {
                 return Ok(PasswordVerdict::Throttled { retry_after });
             }
             if self.checks.is_known(password, &known.hash) {
                 return self.right(known.account.clone()).await;
             }
+        } else if let Some(retry_after) = self.stranger_waits(username) {
+            return Ok(PasswordVerdict::Throttled { retry_after });
         }
         let Some(permit) = self.checks.permit().await else {
             return Ok(PasswordVerdict::Throttled { retry_after: BUSY });
         };
+        if permit.is_overtaken(since)
+            && user.is_none()
+            && let Some(retry_after) = self.stranger_waits(username)
+        {
+            return Ok(PasswordVerdict::Throttled { retry_after });
+        }
         if permit.is_overtaken(since) && user.is_some() {
             // The attempts that ended may have failed: they count for this one.
             user = self.find(username).await?;
             if let Some(known) = &user
-                && let Some(retry_after) = wait(&known.account, self.runtime.clock.now())
+                && let Some(retry_after) = self.wait(&known.account)
             {
                 return Ok(PasswordVerdict::Throttled { retry_after });
             }
         }
         let Some(User { account, hash }) = user else {
-            self.checks.pretend(permit, password).await?;
+            let _permit = self.checks.pretend(permit, password).await?;
+            self.count_stranger(username);
             return Ok(PasswordVerdict::Invalid);
         };
         // The permit is given back once the failure is counted, which the next attempt must see.
@@ -125,6 +154,34 @@ impl Inner {
         })
         .await?;
         Ok(PasswordVerdict::Invalid)
+    }
+
+    fn wait(&self, account: &Account) -> Option<Duration> {
+        let failures = Failures {
+            times: account.invalid_logins,
+            last: account.last_invalid_login,
+        };
+        failures.wait(self.runtime.clock.now())
+    }
+
+    fn stranger_waits(&self, username: &str) -> Option<Duration> {
+        let failures = self.strangers.get(username)?;
+        failures.wait(self.runtime.clock.now())
+    }
+
+    fn count_stranger(&self, username: &str) {
+        let now = self.runtime.clock.now();
+        // No name is longer: what could be one is what matters.
+        if username.len() > LONGEST_NAME {
+            return;
+        }
+        self.strangers.entry_by_ref(username).and_upsert_with(|known| {
+            let times = known.map_or(0, |known| known.into_value().times);
+            Failures {
+                times: times.saturating_add(1),
+                last: Some(now),
+            }
+        });
     }
 
     async fn right(&self, mut account: Account) -> Result<PasswordVerdict, StoreError> {
@@ -173,18 +230,20 @@ impl Inner {
     }
 }
 
-/// How long the next attempt must wait, if it must.
-fn wait(account: &Account, now: Timestamp) -> Option<Duration> {
-    let failures = u32::try_from(account.invalid_logins).unwrap_or(u32::MAX);
-    if account.invalid_logins <= 0 {
-        return None;
+impl Failures {
+    /// How long the next attempt must wait, if it must.
+    fn wait(self, now: Timestamp) -> Option<Duration> {
+        if self.times <= 0 {
+            return None;
+        }
+        let times = u32::try_from(self.times).unwrap_or(u32::MAX);
+        let halves = (1_u64 << times.min(MAX_DOUBLINGS)) - 1;
+        let pause = Duration::from_millis(halves * 500);
+        let over = self.last?.plus(pause);
+        let left_ms = u64::try_from(over.as_millis().saturating_sub(now.as_millis())).ok()?;
+        // A clock that was set back does not make it longer.
+        (left_ms > 0).then(|| Duration::from_millis(left_ms).min(pause))
     }
-    let halves = (1_u64 << failures.min(MAX_DOUBLINGS)) - 1;
-    let pause = Duration::from_millis(halves * 500);
-    let over = account.last_invalid_login?.plus(pause);
-    let left_ms = u64::try_from(over.as_millis().saturating_sub(now.as_millis())).ok()?;
-    // A clock that was set back does not make it longer.
-    (left_ms > 0).then(|| Duration::from_millis(left_ms).min(pause))
 }
 
 #[cfg(test)]
@@ -194,27 +253,23 @@ mod tests {
     #[test]
     fn waits_double() {
         let start = Timestamp::from_millis(1_600_000_000_000);
-        let mut account = Account::new(AccountKind::User, "alice", "uuid".into(), start);
-        account.last_invalid_login = Some(start);
-        for (failures, pause_ms) in [(1, 500), (2, 1500), (3, 3500), (10, 511_500)] {
-            account.invalid_logins = failures;
+        let failed = |times, last| Failures { times, last };
+        for (times, pause_ms) in [(1, 500), (2, 1500), (3, 3500), (10, 511_500)] {
+            let failures = failed(times, Some(start));
             let pause = Duration::from_millis(pause_ms);
-            assert_eq!(wait(&account, start), Some(pause), "{failures}");
+            assert_eq!(failures.wait(start), Some(pause), "{times}");
             let tick = Duration::from_millis(1);
-            assert_eq!(wait(&account, start.plus(pause).minus(tick)), Some(tick));
-            assert_eq!(wait(&account, start.plus(pause)), None);
-            assert_eq!(wait(&account, start.minus(pause)), Some(pause));
+            assert_eq!(failures.wait(start.plus(pause).minus(tick)), Some(tick));
+            assert_eq!(failures.wait(start.plus(pause)), None);
+            assert_eq!(failures.wait(start.minus(pause)), Some(pause));
         }
-        for failures in [32, 33, 1000, i64::MAX] {
-            account.invalid_logins = failures;
-            assert!(wait(&account, start) > Some(Duration::from_hours(24 * 365)));
+        for times in [32, 33, 1000, i64::MAX] {
+            let year = Duration::from_hours(24 * 365);
+            assert!(failed(times, Some(start)).wait(start) > Some(year));
         }
-        for failures in [0, -1, i64::MIN] {
-            account.invalid_logins = failures;
-            assert_eq!(wait(&account, start), None);
+        for times in [0, -1, i64::MIN] {
+            assert_eq!(failed(times, Some(start)).wait(start), None);
         }
-        account.invalid_logins = 5;
-        account.last_invalid_login = None;
-        assert_eq!(wait(&account, start), None);
+        assert_eq!(failed(5, None).wait(start), None);
     }
 }

@@ -186,11 +186,11 @@ impl PasswordChecks {
     ///
     /// # Errors
     /// When there is nowhere to compute it.
-    pub(crate) async fn pretend(&self, permit: Permit, password: &str) -> Result<(), StoreError> {
+    pub(crate) async fn pretend(&self, permit: Permit, password: &str) -> Result<Permit, StoreError> {
         let (hasher, text) = (Arc::clone(&self.hasher), password.to_owned());
         // A password that cannot be hashed cannot be right either, and takes no time in both cases.
-        let (_, _) = self.compute(permit, move || hasher.hash(&text).is_ok()).await?;
-        Ok(())
+        let (_, permit) = self.compute(permit, move || hasher.hash(&text).is_ok()).await?;
+        Ok(permit)
     }
 
     async fn compute(

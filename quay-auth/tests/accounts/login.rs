@@ -57,21 +57,43 @@ async fn only_users_with_a_password_have_one() {
                 PasswordVerdict::Invalid,
                 "{name}"
             );
+            world.clock.advance(Duration::from_mins(1));
         }
     }
 }
 
+/// Whoever tries names must not learn which of them are somebody's: neither by time nor by the waits.
 #[tokio::test(flavor = "multi_thread")]
-async fn strangers_cost_as_much_as_others_and_are_not_counted() {
+async fn strangers_are_treated_as_others_are() {
     let world = World::new().await;
     world.user("alice", "correct horse").await;
     let login = world.login();
-    for _ in 0..3 {
-        assert_eq!(ask(&login, "mallory", "guess").await, PasswordVerdict::Invalid);
-        assert_eq!(world.hasher.asked(), 1);
+    for name in ["alice", "mallory", "mallory@mail.example"] {
+        world.hasher.asked();
+        for failures in 1..=4_u32 {
+            assert_eq!(
+                ask(&login, name, "guess").await,
+                PasswordVerdict::Invalid,
+                "{name}"
+            );
+            assert_eq!(world.hasher.asked(), 1, "{name}");
+            let retry_after = Duration::from_millis(500 * (2_u64.pow(failures) - 1));
+            assert_eq!(
+                ask(&login, name, "guess").await,
+                PasswordVerdict::Throttled { retry_after },
+                "{name}"
+            );
+            assert_eq!(world.hasher.asked(), 0, "{name}");
+            world.clock.advance(retry_after);
+        }
     }
-    assert_eq!(ask(&login, "alice", "guess").await, PasswordVerdict::Invalid);
-    assert_eq!(world.hasher.asked(), 1);
+    // What was tried before somebody took the name does not count against them.
+    assert_eq!(ask(&login, "bob", "guess").await, PasswordVerdict::Invalid);
+    world.user("bob", "battery staple").await;
+    assert!(matches!(
+        ask(&login, "bob", "battery staple").await,
+        PasswordVerdict::Proven(_)
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread")]
