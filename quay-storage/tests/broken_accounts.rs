@@ -306,7 +306,7 @@ reads_passed_on! { CredentialReader:
     app_tokens(account: Option<AccountId>, page: &PageRequest<i64>) -> Vec<AppToken>;
     access_token(name: &str) -> Option<AccessToken>;
     assignment(uuid: &str) -> Option<(TokenAssignment, Application)>;
-    assignments(account: AccountId, page: &PageRequest<i64>) -> Vec<(TokenAssignment, Application)>;
+    assignments(filter: OAuthTokenFilter, page: &PageRequest<i64>) -> Vec<(TokenAssignment, Application)>;
     app_tokens_ending(account: Option<AccountId>, by: Timestamp, page: &PageRequest<i64>) -> Vec<AppToken>;
     application(client_id: &str) -> Option<Application>;
     applications(organization: AccountId) -> Vec<Application>;

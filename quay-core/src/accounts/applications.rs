@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::assignment::take_back_assignments;
 use super::facade::{Accounts, Need, Subject, change, invalid, not_found, object, refuse};
 use super::log::LogKind;
 use super::record::{Account, Application, OAuthToken};
@@ -271,12 +272,14 @@ impl Accounts {
         })
     }
 
-    /// Lets everything feel it that was issued by way of an application's tokens, which are about to go.
+    /// Lets everything feel it that was issued by way of an application's tokens, which are about to go, and
+    /// asks nobody for more of them.
     pub(super) async fn void_tokens_of(
         &self,
         unit: &mut dyn AccountWrites,
         application: i64,
     ) -> Result<(), Error> {
+        take_back_assignments(unit, OAuthTokenFilter::Application(application)).await?;
         let mut after = None;
         loop {
             let page = PageRequest::new(after, 500);

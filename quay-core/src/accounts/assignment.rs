@@ -9,7 +9,7 @@ use super::authorization::{AuthorizationRequest, CheckedRequest, NotAuthorized};
 use super::facade::{Accounts, Need, change, not_found};
 use super::log::LogKind;
 use super::record::{Account, AccountKind, Application, Notice, TokenAssignment};
-use super::store::{AccountKey, AccountWrites};
+use super::store::{AccountKey, AccountWrites, OAuthTokenFilter};
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::metadata::PageRequest;
@@ -36,9 +36,7 @@ impl Accounts {
         let organization = &checked.organization;
         let (actor, _) = self.organization(caller, &organization.name, Need::Admin).await?;
         let account = self.reader().account(AccountKey::Name(user)).await?;
-        let account = account
-            .filter(|account| account.enabled && account.kind == AccountKind::User)
-            .ok_or_else(not_found)?;
+        let account = account.filter(may_be_asked).ok_or_else(not_found)?;
         let assignment = TokenAssignment {
             id: 0,
             uuid: self.uuid(),
@@ -68,6 +66,16 @@ impl Accounts {
             .entry(caller, kind, Some(&organization.name), metadata)
             .await?;
         change!(self, |unit| async {
+            // Both may have gone since, and whoever asks twice asks once.
+            unit.lock_account(account.id).await?;
+            let current = unit.account(AccountKey::Id(account.id)).await?;
+            let application = unit.application(&checked.application.client_id).await?;
+            if !current.as_ref().is_some_and(may_be_asked) || application.is_none() {
+                return Err(not_found());
+            }
+            if is_asked(unit, &assignment).await? {
+                return Ok(());
+            }
             unit.insert_assignment(&assignment).await?;
             unit.insert_notice(&notice).await?;
             unit.log(&entry).await?;
@@ -87,7 +95,8 @@ impl Accounts {
         page: &PageRequest<i64>,
     ) -> Result<Vec<(TokenAssignment, Application, Account)>, Error> {
         let actor = self.user_admin(caller).await?;
-        let found = self.reader().assignments(actor.account.id, page).await?;
+        let filter = OAuthTokenFilter::Account(actor.account.id);
+        let found = self.reader().assignments(filter, page).await?;
         let owners = found.iter().map(|(_, application)| application.organization);
         let names = self.names(owners.collect()).await?;
         Ok(found
@@ -107,7 +116,7 @@ impl Accounts {
         let actor = self.user_admin(caller).await?;
         let found = self.assignment_of(&actor.account, uuid).await?;
         let (assignment, _) = found.ok_or_else(not_found)?;
-        let removed = change!(self, |unit| async { self.answered(unit, &assignment).await })?;
+        let removed = change!(self, |unit| async { remove(unit, &assignment).await })?;
         removed.then_some(()).ok_or_else(not_found)
     }
 
@@ -130,6 +139,9 @@ impl Accounts {
         let Some(uuid) = request.assignment else {
             return Ok(None);
         };
+        if !self.0.options.assign_oauth_tokens {
+            return Err(NotAuthorized::BadAssignment);
+        }
         let found = self.assignment_of(account, uuid).await?;
         found
             .map(|(assignment, _)| assignment)
@@ -141,17 +153,58 @@ impl Accounts {
             .map(Some)
             .ok_or(NotAuthorized::BadAssignment)
     }
+}
 
-    /// Removes what asked a user for a token, with its notice; says whether it was still there.
-    pub(super) async fn answered(
-        &self,
-        unit: &mut dyn AccountWrites,
-        assignment: &TokenAssignment,
-    ) -> Result<bool, Error> {
-        let removed = unit.delete_assignment(assignment.id).await?;
-        if removed {
-            unit.delete_notices(&lookup(&assignment.uuid)).await?;
+fn may_be_asked(account: &Account) -> bool {
+    account.enabled && account.kind == AccountKind::User
+}
+
+/// Whether the user is asked for the same already.
+async fn is_asked(unit: &mut dyn AccountWrites, assignment: &TokenAssignment) -> Result<bool, Error> {
+    let mut after = None;
+    loop {
+        let page = PageRequest::new(after, 500);
+        let filter = OAuthTokenFilter::Account(assignment.account);
+        let open = unit.assignments(filter, &page).await?;
+        let Some((last, _)) = open.last() else {
+            return Ok(false);
+        };
+        after = Some(last.id);
+        let same = |open: &TokenAssignment| {
+            open.application == assignment.application
+                && open.redirect_uri == assignment.redirect_uri
+                && open.scopes == assignment.scopes
+        };
+        if open.iter().any(|(open, _)| same(open)) {
+            return Ok(true);
         }
-        Ok(removed)
+    }
+}
+
+/// Removes what asked a user for a token, with its notice; says whether it was still there.
+pub(super) async fn remove(
+    unit: &mut dyn AccountWrites,
+    assignment: &TokenAssignment,
+) -> Result<bool, Error> {
+    let removed = unit.delete_assignment(assignment.id).await?;
+    if removed {
+        unit.delete_notices(&lookup(&assignment.uuid)).await?;
+    }
+    Ok(removed)
+}
+
+/// Takes back everything that an account is asked, or that is asked for an application, with the notices.
+pub(super) async fn take_back_assignments(
+    unit: &mut dyn AccountWrites,
+    filter: OAuthTokenFilter,
+) -> Result<(), Error> {
+    loop {
+        let open = unit.assignments(filter, &PageRequest::new(None, 500)).await?;
+        if open.is_empty() {
+            return Ok(());
+        }
+        for (assignment, _) in &open {
+            remove(unit, assignment).await?;
+        }
     }
 }

@@ -102,17 +102,23 @@ impl Accounts {
             .await?
             .filter(|organization| organization.enabled)
             .ok_or(NotAuthorized::BadClient)?;
-        let granted = match self.session_user(caller).await {
-            Ok(actor) => self.has_granted(&actor.account, &application, scopes).await?,
-            Err(error) if error.store_error().is_some() => return Err(error.into()),
-            Err(_) => false,
-        };
-        Ok(CheckedRequest {
+        let mut checked = CheckedRequest {
             application,
             organization,
             scopes,
-            granted,
-        })
+            granted: false,
+        };
+        match self.session_user(caller).await {
+            Ok(actor) => {
+                self.asked_for(&actor.account, &checked, request).await?;
+                checked.granted = self
+                    .has_granted(&actor.account, &checked.application, scopes)
+                    .await?;
+            }
+            Err(error) if error.store_error().is_some() => return Err(error.into()),
+            Err(_) => {}
+        }
+        Ok(checked)
     }
 
     /// Tokens go to exactly the address that is the application's, or to this registry's own page that
@@ -172,7 +178,7 @@ impl Accounts {
         let granted = change!(self, |unit| async {
             if let Some(asked) = &asked {
                 // Whoever is asked once makes one token.
-                if !self.answered(unit, asked).await? {
+                if !super::assignment::remove(unit, asked).await? {
                     return Ok(false);
                 }
             }

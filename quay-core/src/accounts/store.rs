@@ -327,10 +327,11 @@ pub trait CredentialReader: Send {
     /// A token that a user is asked to make, with the application.
     async fn assignment(&mut self, uuid: &str) -> Result<Option<(TokenAssignment, Application)>, StoreError>;
 
-    /// A page of the tokens that a user is asked to make, with their applications, by id.
+    /// A page of the tokens that a user is asked to make, or that are to be made for an application, with
+    /// their applications, by id.
     async fn assignments(
         &mut self,
-        account: AccountId,
+        filter: OAuthTokenFilter,
         page: &PageRequest<i64>,
     ) -> Result<Vec<(TokenAssignment, Application)>, StoreError>;
 }

@@ -147,7 +147,8 @@ impl Accounts {
         })
     }
 
-    /// Changes a user's password, address, and whether they may do anything.
+    /// Changes a user's password, address, and whether they may do anything. Who is a superuser is not changed
+    /// here: what a client wishes about that is refused unless it is so already.
     ///
     /// # Errors
     /// [`InvalidRequest`](crate::ErrorKind::InvalidRequest) for a superuser, or values that cannot be used.
@@ -158,10 +159,16 @@ impl Accounts {
         password: Option<&str>,
         email: Option<&str>,
         enabled: Option<bool>,
+        superuser: Option<bool>,
     ) -> Result<Account, Error> {
         self.fresh_superuser(caller).await?;
         let user = self.other_user(name).await?;
         self.refuse_superuser(&user)?;
+        if superuser == Some(true) {
+            return Err(invalid(
+                "Superusers are named by SUPER_USERS in the configuration, which is not changed from here",
+            ));
+        }
         let hash = match password {
             Some(password) => {
                 check_password(password)?;

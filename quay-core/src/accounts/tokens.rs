@@ -299,7 +299,7 @@ impl Accounts {
         organizations: bool,
     ) -> Result<Entities, Error> {
         let prefix: String = prefix.to_lowercase().split_whitespace().collect();
-        if prefix.is_empty() {
+        if prefix.is_empty() || prefix.chars().any(char::is_control) {
             return Ok(Entities::default());
         }
         let mut found = Entities::default();

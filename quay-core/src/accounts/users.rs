@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::assignment::take_back_assignments;
 use super::facade::{Accounts, Actor, Subject, change, invalid, not_found, object, rejected};
 use super::log::{LogEntry, LogKind};
 use super::name::check_password;
@@ -10,7 +11,7 @@ use super::ports::PasswordVerdict;
 use super::record::{Account, AccountId, AccountKind, ConfirmationPurpose, Notice, Team};
 use super::role::{TeamRole, UserRole};
 use super::sign_up::MAIL_LIFETIME;
-use super::store::{AccountFilter, AccountKey, AccountWrites, TeamKey};
+use super::store::{AccountFilter, AccountKey, AccountWrites, OAuthTokenFilter, TeamKey};
 use crate::caller::Caller;
 use crate::error::{Error, ErrorKind};
 use crate::metadata::PageRequest;
@@ -544,6 +545,7 @@ pub(super) async fn convert(
     uuid.clone_into(&mut account.uuid);
     save(unit, account).await?;
     // Nobody acts as the user any more who the account was.
+    take_back_assignments(unit, OAuthTokenFilter::Account(account.id)).await?;
     unit.delete_credentials(account.id).await?;
     let owners = owners(account.id);
     let team = match unit.insert_team(&owners).await? {

@@ -39,6 +39,8 @@ pub(crate) struct Identified {
     by_token: bool,
     /// Whether the client has the session, or it was made just now.
     has_session: bool,
+    /// Whether the session that the client has was somebody's, though it may have ended.
+    had_user: bool,
 }
 
 /// Words that browsers begin their `User-Agent` with, or have in it.
@@ -79,6 +81,7 @@ pub(crate) async fn identify(
     parts: &Parts,
 ) -> Result<Identified, Error> {
     let (cookie, has_session) = session(state, &parts.headers);
+    let had_user = cookie.user.is_some();
     let presented = Presented::from_headers(&parts.headers);
     let asks_authenticators = match presented {
         Presented::Bearer(_) => true,
@@ -99,6 +102,7 @@ pub(crate) async fn identify(
         session,
         by_token,
         has_session,
+        had_user,
     })
 }
 
@@ -219,11 +223,13 @@ pub(crate) fn anonymous_rule(
 ) -> Result<(), Error> {
     let exempt = state.options.anonymous_access || operation.is(AuthFlag::AnonymousEvenWhenDisabled);
     if !exempt && identified.caller.principal == Principal::Anonymous {
-        // There is no session that could have ended.
-        return Err(
-            Error::new(ErrorKind::InvalidToken, "Anonymous access is not allowed")
-                .with_detail(json!({ "session_required": false })),
-        );
+        let error = Error::new(ErrorKind::InvalidToken, "Anonymous access is not allowed");
+        // Pages tell their users that a session has ended, unless they hear that none was needed.
+        return Err(if identified.had_user {
+            error
+        } else {
+            error.with_detail(json!({ "session_required": false }))
+        });
     }
     Ok(())
 }

@@ -75,8 +75,7 @@ impl Page {
             _ => {
                 return Endpoint::at(path)
                     .map(Self::OAuth)
-                    .or_else(|| MailLink::at(path).map(Self::Mail))
-                    .or_else(|| is_view(path).then_some(Self::First));
+                    .or_else(|| MailLink::at(path).map(Self::Mail));
             }
         })
     }
@@ -85,14 +84,20 @@ impl Page {
 /// Whether a page's scripts show something at a path by themselves: they are given the first page there, as
 /// their users come back to it and are sent to it.
 fn is_view(path: &str) -> bool {
-    let mut parts = path.trim_start_matches('/').trim_end_matches('/').split('/');
-    let (first, more) = (parts.next().unwrap_or_default(), parts.next().is_some());
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let mut parts = path.split('/');
+    let first = parts.next().unwrap_or_default();
+    let rest: Vec<&str> = parts.collect();
+    if rest.iter().any(|part| part.is_empty()) {
+        return false;
+    }
     match first {
         "signin" | "createaccount" | "updateuser" | "search" | "new" | "tutorial" | "about" | "security"
-        | "contact" | "superuser" => !more,
+        | "contact" | "superuser" => rest.is_empty(),
         "organization" | "organizations" | "user" => true,
-        // `repository/{namespace}/{name}/status` is a picture.
-        "repository" => !path.ends_with("/status"),
+        // `repository/{namespace}/{name}/status` is a picture; what is called so may be a tag, too.
+        "repository" => rest.len() < 3 || rest.last() != Some(&"status") || rest.contains(&"tag"),
         _ => false,
     }
 }
@@ -117,13 +122,14 @@ impl WebService {
     /// Whether a path is one of these routes, for hosts that send requests on.
     #[must_use]
     pub fn serves(path: &str) -> bool {
-        Page::at(path).is_some()
+        Page::at(path).is_some() || is_view(path)
     }
 
     async fn answer(&self, parts: &Parts, body: ByteStream) -> Answer {
         let path = parts.uri.path();
         let local = (path == self.state.options.local_oauth_handler).then_some(Page::OAuth(Endpoint::Local));
-        let Some(page) = Page::at(path).or(local) else {
+        let view = || is_view(path).then_some(Page::First);
+        let Some(page) = Page::at(path).or(local).or_else(view) else {
             return no_such_page();
         };
         if matches!(page, Page::OAuth(Endpoint::Assign)) && !self.state.options.assign_oauth_tokens {

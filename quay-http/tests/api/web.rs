@@ -91,6 +91,8 @@ async fn what_pages_of_others_need() {
         "/user/me?tab=settings",
         "/repository/",
         "/repository/devel/image?tab=tags",
+        "/repository/devel/status",
+        "/repository/devel/image/tag/status",
     ] {
         let seen = host.get(path).await;
         assert_eq!(seen.status, 200, "{path}");
@@ -101,6 +103,9 @@ async fn what_pages_of_others_need() {
         "/repository/devel/image/status",
         "/static/main.js",
         "/userx",
+        "//signin",
+        "/signin//",
+        "/user//me",
     ] {
         assert_eq!(host.get(path).await.status, 404, "{path}");
     }

@@ -352,10 +352,14 @@ async fn a_token_that_somebody_else_is_asked_to_make() {
 
     // Bob is asked, with what he is asked for in the form.
     let mut answer = fields(client, &[("redirect_uri", &local), ("response_type", "token")]);
+    let without = answer.clone();
     answer.push(("assignment_uuid", uuid));
     let seen = authorize(&host, Some("bob"), &answer).await;
     let hidden = format!("name=\"assignment_uuid\" value=\"{uuid}\"");
     assert!(seen.text().contains(&hidden), "{}", seen.text());
+    let seen = authorize(&host, Some("alice"), &answer).await;
+    assert_eq!(seen.status, 404);
+    assert!(seen.text().contains("no longer, asked"), "{}", seen.text());
     // It is for nobody else, for nothing else, and no code for a token.
     let seen = post(&host, Some("alice"), "/oauth/authorizeapp", &answer).await;
     assert_eq!(seen.json(), json!({"error": "access_denied"}));
@@ -379,7 +383,21 @@ async fn a_token_that_somebody_else_is_asked_to_make() {
     let seen = post(&host, Some("bob"), "/oauth/authorizeapp", &answer).await;
     assert_eq!(seen.json(), json!({"error": "access_denied"}));
 
-    // Bob says no.
+    // Bob is asked for the same once, and says no on the page,
+    for _ in 0..2 {
+        let seen = assign(&host, Some("alice"), &asked("bob")).await;
+        assert_eq!(seen.status, 200);
+    }
+    let assigned = asked_of(&host, "bob").await;
+    assert_eq!((assigned.len(), notices_of(&host, "bob").await), (1, 1));
+    let uuid = assigned[0]["uuid"].as_str().unwrap();
+    let mut no = without;
+    no.push(("assignment_uuid", uuid));
+    let seen = post(&host, Some("bob"), "/oauth/denyapp", &no).await;
+    assert!(seen.header("location").ends_with("error=authorization_denied"));
+    assert!(asked_of(&host, "bob").await.is_empty());
+    assert_eq!(notices_of(&host, "bob").await, 0);
+    // or in the list.
     assign(&host, Some("alice"), &asked("bob")).await;
     let assigned = asked_of(&host, "bob").await;
     let path = format!(
@@ -392,6 +410,14 @@ async fn a_token_that_somebody_else_is_asked_to_make() {
         let seen = host.ask("DELETE", &path, &headers, "").await;
         assert_eq!(seen.status, status, "{user}");
     }
+    assert_eq!(notices_of(&host, "bob").await, 0);
+
+    // It goes with the application.
+    assign(&host, Some("alice"), &asked("bob")).await;
+    let alice = host.caller("alice");
+    let deleted = host.accounts.delete_application(&alice, "devel", client).await;
+    deleted.unwrap();
+    assert!(asked_of(&host, "bob").await.is_empty());
     assert_eq!(notices_of(&host, "bob").await, 0);
 }
 
@@ -432,12 +458,21 @@ async fn who_may_ask_others_for_tokens() {
     let json = ("content-type", "application/json");
     let headers = [("cookie", cookie.as_str()), ("x-csrf-token", CSRF), json];
     assert_eq!(host.ask("POST", &path, &headers, "").await.status, 200);
+    // With the token in the address, or in a form.
+    let token = encoded(&[("_csrf_token", CSRF)]);
+    let with_token = format!("{path}&{token}");
+    let headers = [("cookie", cookie.as_str()), FORM];
+    assert_eq!(host.ask("POST", &with_token, &headers, "").await.status, 200);
+    assert_eq!(host.ask("POST", &path, &headers, &token).await.status, 200);
     // Without a page of this registry.
     let seen = host.ask("POST", &path, &[("cookie", &cookie)], "").await;
     assert_eq!(seen.status, 403);
     let seen = host.ask("GET", &path, &[("cookie", &cookie)], "").await;
     assert_eq!(seen.status, 405);
-    assert_eq!(asked_of(&host, "bob").await.len(), 2);
+    assert_eq!(asked_of(&host, "bob").await.len(), 1);
+    // No database is asked for a zero byte.
+    let query = fields(client, &[("assignment_uuid", "a\0b")]);
+    assert_eq!(authorize(&host, Some("bob"), &query).await.status, 400);
 
     // Switched off.
     let mut options = options();

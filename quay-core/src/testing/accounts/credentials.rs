@@ -387,17 +387,22 @@ pub(super) async fn assignments_are_kept(instance: &mut dyn Instance<Store>) -> 
         reader.assignment("other").await?.is_none(),
         "something unknown asks for a token"
     );
-    for (account, seeds) in [(ann, vec!["e", "d", "b"]), (bob, vec!["c"])] {
+    for (filter, seeds) in [
+        (OAuthTokenFilter::Account(ann), vec!["e", "d", "b"]),
+        (OAuthTokenFilter::Account(bob), vec!["c"]),
+        (OAuthTokenFilter::Application(first), vec!["e", "c", "b"]),
+        (OAuthTokenFilter::Application(second), vec!["d"]),
+    ] {
         let uuids: Vec<_> = seeds
             .iter()
-            .map(|seed| new_assignment(first, account, seed).uuid)
+            .map(|seed| new_assignment(first, ann, seed).uuid)
             .collect();
         for size in [1, 2, 9] {
-            let found = by_pages!(size, |page| reader.assignments(account, &page), |last| last.0.id);
+            let found = by_pages!(size, |page| reader.assignments(filter, &page), |last| last.0.id);
             let found: Vec<_> = found.into_iter().map(|(assignment, _)| assignment.uuid).collect();
             ensure!(
                 found == uuids,
-                "by pages of {size} {account} is asked for {found:?}"
+                "by pages of {size} what {filter:?} is asked for is {found:?}"
             );
         }
     }
@@ -408,7 +413,10 @@ pub(super) async fn assignments_are_kept(instance: &mut dyn Instance<Store>) -> 
         ensure!(!again, "what asks for a token was removed twice");
     });
     let page = PageRequest::new(None, 9);
-    let left = reader.assignments(ann, &page).await?.len();
+    let left = reader
+        .assignments(OAuthTokenFilter::Account(ann), &page)
+        .await?
+        .len();
     ensure!(
         left == 2,
         "of 3 that ask for a token, without one {left} are left"
@@ -417,9 +425,12 @@ pub(super) async fn assignments_are_kept(instance: &mut dyn Instance<Store>) -> 
         unit.delete_application(second).await?;
         unit.delete_credentials(bob).await?;
     });
-    let left = reader.assignments(ann, &page).await?.len();
+    let left = reader
+        .assignments(OAuthTokenFilter::Account(ann), &page)
+        .await?
+        .len();
     ensure!(left == 1, "without an application {left} ask for a token");
-    let left = reader.assignments(bob, &page).await?;
+    let left = reader.assignments(OAuthTokenFilter::Account(bob), &page).await?;
     ensure!(
         left.is_empty(),
         "without their credentials a user is asked for {left:?}"

@@ -74,13 +74,6 @@ pub(super) async fn get_user(exchange: Exchange) -> Result<Reply, Error> {
 pub(super) async fn change_user(exchange: Exchange) -> Result<Reply, Error> {
     let accounts = &exchange.state.accounts;
     let name = exchange.path.get("username");
-    let promoted = exchange.body.get("superuser").and_then(Value::as_bool) == Some(true);
-    if promoted && !exchange.state.options.is_superuser(name) {
-        return Err(Error::new(
-            ErrorKind::InvalidRequest,
-            "Superusers are named by SUPER_USERS in the configuration, which is not changed from here",
-        ));
-    }
     let password = exchange.text("password");
     let changed = accounts
         .change_any_user(
@@ -89,6 +82,7 @@ pub(super) async fn change_user(exchange: Exchange) -> Result<Reply, Error> {
             password,
             exchange.text("email"),
             exchange.body.get("enabled").and_then(Value::as_bool),
+            exchange.body.get("superuser").and_then(Value::as_bool),
         )
         .await?;
     let mut view = shown(&exchange, &changed);

@@ -158,6 +158,12 @@ fn is_challenge(text: &str) -> bool {
 pub(crate) async fn ask(state: &ApiState, parts: &Parts) -> Result<Reply, Error> {
     let title = &state.options.title;
     let query = Fields::of_query(parts.uri.query());
+    if query.hold_zero() {
+        return Err(Error::new(
+            ErrorKind::InvalidRequest,
+            "The query holds a zero byte",
+        ));
+    }
     let Some(question) = Question::read(&query) else {
         let message = "The application that sent you here did not say what it wants.";
         return Ok(page::refusal(StatusCode::BAD_REQUEST, title, message));
@@ -320,15 +326,30 @@ pub(crate) async fn deny(state: &ApiState, parts: &Parts, body: ByteStream) -> R
     };
     let request = question.request();
     match state.accounts.check_authorization(&visitor.caller, request).await {
-        Ok(_) => question.refuse("authorization_denied"),
+        Ok(_) => {
+            if let Some(uuid) = &question.assignment {
+                may_write(state)?;
+                let declined = state.accounts.decline_assignment(&visitor.caller, uuid).await;
+                // Somebody may have answered on another page this moment.
+                declined.or_else(|error| match error.kind() {
+                    ErrorKind::NotFound => Ok(()),
+                    _ => Err(error),
+                })?;
+            }
+            question.refuse("authorization_denied")
+        }
         Err(reason) => refuse_answer(&question, reason),
     }
 }
 
 /// `POST /oauth/authorize/assignuser`: another user is asked to make the token.
 pub(crate) async fn assign(state: &ApiState, parts: &Parts, body: ByteStream) -> Result<Reply, Error> {
-    // The question stands in the address; a page that sends a form puts its token in there.
-    let sent = form(parts, body).await;
+    // The question stands in the address. A client may send a form besides, with its token in there, or
+    // nothing of that kind.
+    let sent = match form(parts, body).await {
+        Err(error) if error.kind() == ErrorKind::Rejected => Fields::of_query(None),
+        sent => sent?,
+    };
     let query = Fields::of_query(parts.uri.query());
     if query.hold_zero() {
         return Err(Error::new(
@@ -337,11 +358,7 @@ pub(crate) async fn assign(state: &ApiState, parts: &Parts, body: ByteStream) ->
         ));
     }
     let visitor = Visitor::of(state, parts).await?;
-    let shown = match &sent {
-        Ok(fields) => visitor.shows_token(parts, fields),
-        Err(_) => visitor.shows_token(parts, &query),
-    };
-    if !shown {
+    if !visitor.shows_token(parts, &sent) && !visitor.shows_token(parts, &query) {
         let message = "CSRF token was invalid or missing.";
         let body = json!({ "message": message, "error": message });
         return Ok(Reply::json(StatusCode::FORBIDDEN, &body));

@@ -360,6 +360,15 @@ async fn robots_are_found_by_their_own_names() {
             "{asked}: {found:?}"
         );
     }
+    // No name holds what no database takes.
+    for asked in ["%01", "a%00", "%7F"] {
+        let seen = admin.get(&format!("/entities/{asked}?namespace=org")).await;
+        assert!(
+            matches!(seen.status.as_u16(), 200 | 400 | 404),
+            "{asked}: {}",
+            seen.text()
+        );
+    }
     // Of other namespaces, and by people who are in none of it, none.
     let found = admin.read(&format!("/entities/{own}")).await;
     assert!(!names(&found).contains(&robot));

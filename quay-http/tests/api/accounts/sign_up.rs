@@ -354,6 +354,16 @@ async fn nobody_is_promoted_in_vain() {
     let body = json!({ "superuser": true, "email": "changed@registry.example" });
     let seen = root.ask("PUT", path, &body.to_string()).await;
     assert_refused(&seen, "what only the configuration does");
+    // Nobody else learns by that who is one.
+    let mut member = Browser::of(&host, "member").await;
+    let mut nobody = Browser::new(&host).await;
+    for name in ["spare", "root", "unknown"] {
+        let path = format!("/superuser/users/{name}");
+        for (browser, status) in [(&mut member, 403), (&mut nobody, 401)] {
+            let seen = browser.ask("PUT", &path, r#"{"superuser":true}"#).await;
+            assert_eq!(seen.status, status, "{name}: {}", seen.text());
+        }
+    }
     let kept = account(&host, "spare").await.unwrap();
     assert_eq!(kept.email.as_deref(), Some("spare@registry.example"));
     let body = json!({ "enabled": true, "superuser": false });

@@ -255,12 +255,21 @@ reads!(CredentialReader {
 
     async fn assignments(
         &mut self,
-        account: AccountId,
+        filter: OAuthTokenFilter,
         page: &PageRequest<i64>,
     ) -> Result<Vec<(TokenAssignment, Application)>, StoreError> {
         let (after, most) = (page.after.unwrap_or_default(), limit(page.limit));
-        let sql = assignments!("WHERE a.account_id = ? AND a.id > ? ORDER BY a.id LIMIT ?");
-        let rows = self.rows(sql, values![account, after, most]).await?;
+        let (sql, id) = match filter {
+            OAuthTokenFilter::Account(id) => (
+                assignments!("WHERE a.account_id = ? AND a.id > ? ORDER BY a.id LIMIT ?"),
+                id,
+            ),
+            OAuthTokenFilter::Application(id) => (
+                assignments!("WHERE a.application_id = ? AND a.id > ? ORDER BY a.id LIMIT ?"),
+                id,
+            ),
+        };
+        let rows = self.rows(sql, values![id, after, most]).await?;
         rows.iter().map(assignment_of).collect()
     }
 });
