@@ -103,6 +103,7 @@ const ROUTES: &str = "
 |---|---|---|
 | `/v2/...` | yes | the registry protocol; `/v2/auth` issues its tokens |
 | `GET /` | yes | the first page, with the token that a login needs |
+| `GET /signin`, `/createaccount`, `/organization/...`, `/user/...`, `/repository/...` and other views of Quay's pages | yes | the first page |
 | `GET /csrf_token`, `GET /config` | yes | |
 | `GET /.well-known/app-capabilities`, `GET /.well-known/change-password`, `GET /robots.txt` | yes | |
 | `GET /health`, `/health/instance`, `/health/endtoend`, `/status`, `/health/warning` | yes | signed in, superusers see `services_expanded`, `notes`, `is_testing`, `config_provider`, `local_service_key_id` and `hostname` besides |

@@ -116,7 +116,7 @@ async fn follow(state: &ApiState, link: MailLink, parts: &Parts) -> Result<Reply
                 // Any site's page may lead here: the user says yes on a page of this registry.
                 invitation(&state.options.title, name, code, &session.csrf)
             } else {
-                // Whoever signs in or up there says yes with the code afterwards.
+                // Whoever signs in or up there shows the code with that.
                 let code = utf8_percent_encode(code, NON_ALPHANUMERIC);
                 Reply::redirect(&format!("{base}/signin?code={code}"))
             }

@@ -116,7 +116,7 @@ fn scopes(options: &AccountOptions) -> Value {
     described.collect::<Map<_, _>>().into()
 }
 
-/// `GET /`. Old clients take the token out of the text before they log in.
+/// `GET /`, and where pages of others have views. Old clients take the token out of the text before they log in.
 pub(crate) fn first(options: &AccountOptions, documents: &Documents, csrf: &str) -> String {
     let endpoints = documents.endpoints(options);
     let endpoints = String::from_utf8_lossy(&endpoints);
