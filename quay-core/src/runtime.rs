@@ -94,6 +94,18 @@ impl Runtime {
         self.random.fill(&mut bytes);
         hex::encode(bytes)
     }
+
+    /// A random uuid (RFC 9562, version 4).
+    #[must_use]
+    pub fn uuid(&self) -> String {
+        let mut bytes = [0_u8; 16];
+        self.random.fill(&mut bytes);
+        bytes[6] = (bytes[6] & 0x0f) | 0x40;
+        bytes[8] = (bytes[8] & 0x3f) | 0x80;
+        let text = hex::encode(bytes);
+        let part = |range: std::ops::Range<usize>| text.get(range).unwrap_or_default();
+        [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)].join("-")
+    }
 }
 
 /// Runs work off the threads that serve I/O and waits for it. Without an answer the host's pool is gone.

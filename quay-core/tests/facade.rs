@@ -12,8 +12,9 @@ use futures::executor::block_on;
 use quay_core::auth::{Action, AllowAll, Decision, Resource};
 use quay_core::memory::{MemoryBlobs, MemoryMetadata};
 use quay_core::metadata::{
-    BlobIndex, BlobRecord, LinkedBlob, Lookup, ManifestRecord, ManifestStore, Outbox, PageRequest, Referrer,
-    RepositoryId, RepositoryRecord, RepositoryStore, TagStore, UnitOfWork, UploadRecord, UploadStore,
+    BlobIndex, BlobRecord, LabelRecord, LinkedBlob, Lookup, ManifestRecord, ManifestStore, Outbox,
+    PageRequest, Referrer, RepositoryId, RepositoryRecord, RepositoryStore, TagEntry, TagFilter, TagPosition,
+    TagStore, UnitOfWork, UploadRecord, UploadStore,
 };
 use quay_core::registry::{Chunk, Location, ManifestPush, Options, Upload};
 use quay_core::runtime::Timestamp;
@@ -126,6 +127,26 @@ impl MetadataStore for SharedMetadata {
         page: &PageRequest<Digest>,
     ) -> Result<Lookup<Vec<Referrer>>, StoreError> {
         self.inner.referrers(name, subject, artifact_type, page).await
+    }
+
+    async fn tag_history(
+        &self,
+        name: &RepositoryName,
+        filter: &TagFilter,
+        skip: usize,
+        page: &PageRequest<TagPosition>,
+        now: Timestamp,
+    ) -> Result<Lookup<Vec<TagEntry>>, StoreError> {
+        self.inner.tag_history(name, filter, skip, page, now).await
+    }
+
+    async fn labels(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        prefix: &str,
+    ) -> Result<Lookup<Vec<LabelRecord>>, StoreError> {
+        self.inner.labels(name, digest, prefix).await
     }
 
     async fn upload(&self, id: &str) -> Result<Option<UploadRecord>, StoreError> {

@@ -12,13 +12,14 @@ use quay_core::accounts::{
     AccountStore, AccountUnit, AccountWriter, AccountWrites, ActionLog, AppToken, AppTokenKey, Application,
     AuthorizationCode, Change, Confirmation, ConfirmationPurpose, CredentialReader, CredentialWriter, Grant,
     GrantReader, GrantWriter, Grantee, LogEntry, Message, Notice, NoticeReader, NoticeWriter, OAuthToken,
-    OAuthTokenFilter, OAuthTokenKey, Prototype, RepositoryRole, ServiceKey, Standing, Starred, Team,
-    TeamInvite, TeamKey, TeamReader, TeamSummary, TeamWriter, TokenAssignment,
+    OAuthTokenFilter, OAuthTokenKey, Prototype, RepositoryDetails, RepositoryReader, RepositoryRole,
+    RepositoryWriter, ServiceKey, Sight, Standing, Starred, Team, TeamInvite, TeamKey, TeamReader,
+    TeamSummary, TeamWriter, TokenAssignment,
 };
 use quay_core::metadata::{
-    BlobIndex, BlobRecord, LinkedBlob, Lookup, ManifestRecord, ManifestStore, Outbox, PageRequest, Referrer,
-    RepositoryId, RepositoryRecord, RepositoryStore, TagStore, UnitOfWork, UploadRecord, UploadStore,
-    Visibility,
+    BlobIndex, BlobRecord, LabelRecord, LinkedBlob, Lookup, ManifestRecord, ManifestStore, Outbox,
+    PageRequest, Referrer, RepositoryId, RepositoryRecord, RepositoryState, RepositoryStore, TagEntry,
+    TagFilter, TagPosition, TagStore, UnitOfWork, UploadRecord, UploadStore, Visibility,
 };
 use quay_core::runtime::Timestamp;
 use quay_core::testing::{Failure, Instance, accounts};
@@ -63,10 +64,14 @@ enum Fault {
     LeavesOutTheFirstChange,
     MovesChangesBack,
     ForgetsCommits,
+    ShowsWholeNamespaces,
+    KeepsDeletedRepositories,
 }
 
 /// What each must be caught by.
-const FAULTS: [(Fault, &str); 32] = [
+const FAULTS: [(Fault, &str); 34] = [
+    (Fault::ShowsWholeNamespaces, "a_namespace_is_listed_as_it_is_seen"),
+    (Fault::KeepsDeletedRepositories, "a_repository_changes_and_goes"),
     (Fault::GivesOutTakenNames, "names_and_addresses_are_taken_once"),
     (Fault::SavesTakenNames, "names_and_addresses_are_taken_once"),
     (Fault::IgnoresCase, "names_are_compared_bytewise"),
@@ -298,6 +303,40 @@ reads_passed_on! { GrantReader:
                 found.truncate(page.limit);
             }
             Ok(found)
+        }
+    }
+}
+
+reads_passed_on! { RepositoryReader:
+    starred_repositories(account: AccountId, page: &PageRequest<String>) -> Vec<Arc<RepositoryRecord>>;
+    repository_details(of: &[RepositoryId], account: Option<AccountId>, now: Timestamp) -> Vec<RepositoryDetails>;
+    {
+        async fn repositories_in(
+            &mut self,
+            namespace: &str,
+            sight: Sight,
+            page: &PageRequest<String>,
+        ) -> Result<Vec<Arc<RepositoryRecord>>, StoreError> {
+            let sight = match (self.fault, sight) {
+                (Fault::ShowsWholeNamespaces, Sight::Granted { account: Some(_), .. }) => Sight::Everything,
+                (_, sight) => sight,
+            };
+            self.inner().repositories_in(namespace, sight, page).await
+        }
+    }
+}
+
+passed_on! { RepositoryWriter for BrokenUnit:
+    find_repository(name: &RepositoryName) -> Option<RepositoryRecord>;
+    describe_repository(record: &RepositoryRecord, text: Option<&str>) -> ();
+    set_visibility(record: &RepositoryRecord, visibility: Visibility) -> ();
+    set_state(record: &RepositoryRecord, state: RepositoryState) -> ();
+    {
+        async fn delete_repository(&mut self, record: &RepositoryRecord) -> Result<(), StoreError> {
+            if self.fault == Fault::KeepsDeletedRepositories {
+                return Ok(());
+            }
+            self.inner().delete_repository(record).await
         }
     }
 }
@@ -661,6 +700,26 @@ impl MetadataStore for Broken {
         page: &PageRequest<Digest>,
     ) -> Result<Lookup<Vec<Referrer>>, StoreError> {
         self.inner.referrers(name, subject, artifact_type, page).await
+    }
+
+    async fn tag_history(
+        &self,
+        name: &RepositoryName,
+        filter: &TagFilter,
+        skip: usize,
+        page: &PageRequest<TagPosition>,
+        now: Timestamp,
+    ) -> Result<Lookup<Vec<TagEntry>>, StoreError> {
+        self.inner.tag_history(name, filter, skip, page, now).await
+    }
+
+    async fn labels(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        prefix: &str,
+    ) -> Result<Lookup<Vec<LabelRecord>>, StoreError> {
+        self.inner.labels(name, digest, prefix).await
     }
 
     async fn upload(&self, id: &str) -> Result<Option<UploadRecord>, StoreError> {

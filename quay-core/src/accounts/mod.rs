@@ -19,6 +19,7 @@ mod permissions;
 mod ports;
 mod record;
 mod registry_access;
+mod repositories;
 mod rights;
 mod robots;
 mod role;
@@ -56,12 +57,14 @@ pub use ports::{
 pub use record::{
     AccessToken, Account, AccountId, AccountKind, AppToken, Application, AuthorizationCode, Change,
     Confirmation, ConfirmationPurpose, Grant, Grantee, KeyApproval, Message, Notice, OAuthToken, Prototype,
-    ServiceKey, Starred, Team, TeamInvite, TeamSummary, TokenAssignment,
+    RepositoryDetails, ServiceKey, Starred, Team, TeamInvite, TeamSummary, TokenAssignment,
 };
+pub use repositories::{ListedRepository, RepositoryList, RepositoryView};
 pub use rights::{Reach, Standing};
 pub use role::{RepositoryRole, Scope, ScopeSet, TeamRole, UserRole};
 pub use store::{
     AccountCursor, AccountFilter, AccountKey, AccountReader, AccountReads, AccountStore, AccountUnit,
     AccountWriter, AccountWrites, AppTokenKey, CredentialReader, CredentialWriter, GrantReader, GrantWriter,
-    NoticeReader, NoticeWriter, OAuthTokenFilter, OAuthTokenKey, TeamKey, TeamReader, TeamWriter,
+    NoticeReader, NoticeWriter, OAuthTokenFilter, OAuthTokenKey, RepositoryReader, RepositoryWriter, Sight,
+    TeamKey, TeamReader, TeamWriter,
 };

@@ -1,7 +1,7 @@
 //! What is stored of accounts: one struct per kind of row.
 
 use super::role::{RepositoryRole, ScopeSet, TeamRole};
-use crate::metadata::Visibility;
+use crate::metadata::{RepositoryId, Visibility};
 use crate::runtime::Timestamp;
 
 /// An account's id. 64 bits, never used again.
@@ -495,6 +495,20 @@ impl ConfirmationPurpose {
             _ => None,
         }
     }
+}
+
+/// What is said and known of a repository besides what it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a row, made by stores")]
+pub struct RepositoryDetails {
+    /// Which.
+    pub repository: RepositoryId,
+    /// What is said of it.
+    pub description: Option<String>,
+    /// When the newest of its tags that are alive began.
+    pub last_modified: Option<Timestamp>,
+    /// Whether the account that looks has starred it.
+    pub is_starred: bool,
 }
 
 #[cfg(test)]

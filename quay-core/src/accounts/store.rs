@@ -18,13 +18,15 @@ use async_trait::async_trait;
 use super::log::LogEntry;
 use super::record::{
     AccessToken, Account, AccountId, AppToken, Application, AuthorizationCode, Change, Confirmation,
-    ConfirmationPurpose, Grant, Grantee, Message, Notice, OAuthToken, Prototype, ServiceKey, Starred, Team,
-    TeamInvite, TeamSummary, TokenAssignment,
+    ConfirmationPurpose, Grant, Grantee, Message, Notice, OAuthToken, Prototype, RepositoryDetails,
+    ServiceKey, Starred, Team, TeamInvite, TeamSummary, TokenAssignment,
 };
 use super::rights::Standing;
 use super::role::RepositoryRole;
 use crate::error::StoreError;
-use crate::metadata::{MetadataStore, PageRequest, RepositoryId, RepositoryRecord, UnitOfWork, Visibility};
+use crate::metadata::{
+    MetadataStore, PageRequest, RepositoryId, RepositoryRecord, RepositoryState, UnitOfWork, Visibility,
+};
 use crate::name::RepositoryName;
 use crate::runtime::Timestamp;
 
@@ -247,6 +249,50 @@ pub trait GrantReader: Send {
     ) -> Result<Option<Prototype>, StoreError>;
 }
 
+/// What somebody sees of a namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Sight {
+    /// All of it: who owns or administers it.
+    Everything,
+    /// What they or their teams have a role in, and what is public if asked for.
+    Granted {
+        /// Who looks, unless it is nobody in particular.
+        account: Option<AccountId>,
+        /// Whether what is public counts.
+        public: bool,
+    },
+}
+
+/// Repositories as people look at them, read.
+#[async_trait]
+pub trait RepositoryReader: Send {
+    /// A page of a namespace's repositories by path, of what is seen. Each once; images alone, and none that is
+    /// being deleted. Cost follows the page, and the repositories of the namespace that are somebody's by roles.
+    async fn repositories_in(
+        &mut self,
+        namespace: &str,
+        sight: Sight,
+        page: &PageRequest<String>,
+    ) -> Result<Vec<Arc<RepositoryRecord>>, StoreError>;
+
+    /// A page of the repositories that an account has starred, by path, those that are being deleted left out.
+    async fn starred_repositories(
+        &mut self,
+        account: AccountId,
+        page: &PageRequest<String>,
+    ) -> Result<Vec<Arc<RepositoryRecord>>, StoreError>;
+
+    /// More about repositories, in any order; nothing of those that are not there. Cost: one statement for a
+    /// page, whatever the repositories hold.
+    async fn repository_details(
+        &mut self,
+        repositories: &[RepositoryId],
+        account: Option<AccountId>,
+        now: Timestamp,
+    ) -> Result<Vec<RepositoryDetails>, StoreError>;
+}
+
 /// By what an OAuth token is found.
 #[derive(Debug, Clone, Copy)]
 #[expect(clippy::exhaustive_enums, reason = "the unique keys of a token")]
@@ -383,10 +429,13 @@ pub trait NoticeReader: Send {
 }
 
 /// Everything that can be read of accounts.
-pub trait AccountReads: AccountReader + TeamReader + GrantReader + CredentialReader + NoticeReader {}
+pub trait AccountReads:
+    AccountReader + TeamReader + GrantReader + RepositoryReader + CredentialReader + NoticeReader
+{
+}
 
 impl<T> AccountReads for T where
-    T: AccountReader + TeamReader + GrantReader + CredentialReader + NoticeReader + ?Sized
+    T: AccountReader + TeamReader + GrantReader + RepositoryReader + CredentialReader + NoticeReader + ?Sized
 {
 }
 
@@ -443,6 +492,41 @@ pub trait AccountWriter: Send {
         description: Option<&str>,
         now: Timestamp,
     ) -> Result<Option<RepositoryRecord>, StoreError>;
+}
+
+/// Repositories as people look at them, written.
+#[async_trait]
+pub trait RepositoryWriter: Send {
+    /// A repository by name, locked until this unit of work ends, whatever its state.
+    async fn find_repository(
+        &mut self,
+        name: &RepositoryName,
+    ) -> Result<Option<RepositoryRecord>, StoreError>;
+
+    /// Stores what is said of a repository.
+    async fn describe_repository(
+        &mut self,
+        repository: &RepositoryRecord,
+        description: Option<&str>,
+    ) -> Result<(), StoreError>;
+
+    /// Stores who may see a repository.
+    async fn set_visibility(
+        &mut self,
+        repository: &RepositoryRecord,
+        visibility: Visibility,
+    ) -> Result<(), StoreError>;
+
+    /// Stores what may be done to a repository.
+    async fn set_state(
+        &mut self,
+        repository: &RepositoryRecord,
+        state: RepositoryState,
+    ) -> Result<(), StoreError>;
+
+    /// Marks a repository for deletion and moves it out of the way, so that its name is free at once. The roles
+    /// in it, its tokens and the marks on it go; what it holds stays for the collector.
+    async fn delete_repository(&mut self, repository: &RepositoryRecord) -> Result<(), StoreError>;
 }
 
 /// Teams, written.
@@ -622,12 +706,19 @@ pub trait NoticeWriter: Send {
 
 /// Everything that can be read and written of accounts, within a unit of work.
 pub trait AccountWrites:
-    AccountReads + AccountWriter + TeamWriter + GrantWriter + CredentialWriter + NoticeWriter
+    AccountReads + AccountWriter + TeamWriter + GrantWriter + RepositoryWriter + CredentialWriter + NoticeWriter
 {
 }
 
 impl<T> AccountWrites for T where
-    T: AccountReads + AccountWriter + TeamWriter + GrantWriter + CredentialWriter + NoticeWriter + ?Sized
+    T: AccountReads
+        + AccountWriter
+        + TeamWriter
+        + GrantWriter
+        + RepositoryWriter
+        + CredentialWriter
+        + NoticeWriter
+        + ?Sized
 {
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// A whole number and its unit, or `None`. Days have 24 hours, years 365 days.
-pub(super) fn parse(text: &str) -> Option<Duration> {
+pub(crate) fn parse(text: &str) -> Option<Duration> {
     let (number, seconds) = [
         ('s', 1),
         ('m', 60),

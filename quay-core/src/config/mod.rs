@@ -4,7 +4,7 @@
 
 mod accounts;
 mod database;
-mod duration;
+pub(crate) mod duration;
 mod key;
 mod keys;
 mod values;

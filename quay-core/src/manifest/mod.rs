@@ -5,11 +5,15 @@
 //! key that occurs twice, fields of two kinds of manifest in one document.
 
 mod json;
+mod labels;
+mod layers;
 mod schema1;
 
 use bytes::Bytes;
 use serde_json::Value;
 
+pub use labels::{EXPIRES_AFTER, expires_after, is_label_key, label_media_type};
+pub use layers::{ManifestLayer, ManifestView};
 pub use schema1::Schema1Name;
 
 use crate::digest::{Algorithm, Digest};
@@ -133,6 +137,8 @@ pub struct Manifest {
     pub names: Vec<Named>,
     /// The name and tag inside a schema 1 manifest.
     pub schema1: Option<Schema1Name>,
+    /// The media type of its configuration, where it names one.
+    pub config_media_type: Option<String>,
     /// What its digest is taken of.
     payload: Bytes,
 }
@@ -183,6 +189,7 @@ impl Manifest {
             annotations: None,
             names: Vec::new(),
             schema1: None,
+            config_media_type: None,
             payload,
         };
         if kind == ManifestKind::Schema1Signed {
@@ -240,6 +247,10 @@ impl Manifest {
         self.schema1 = Some(Schema1Name {
             name: text("name"),
             tag: text("tag"),
+            top: document
+                .pointer("/history/0/v1Compatibility")
+                .and_then(Value::as_str)
+                .map(ToOwned::to_owned),
         });
         if document.get("schemaVersion").and_then(Value::as_u64) != Some(1) {
             return Err(invalid("schemaVersion is not 1"));
@@ -297,6 +308,7 @@ impl Manifest {
             }
             // What is not a media type is no artifact type either; the bytes keep it.
             let of_config = text(config.get("mediaType"));
+            self.config_media_type.clone_from(&of_config);
             self.artifact_type =
                 artifact_type.or_else(|| of_config.filter(|text| MediaType::parse(text).is_some()));
         }

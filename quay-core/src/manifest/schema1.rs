@@ -13,6 +13,8 @@ pub struct Schema1Name {
     pub name: String,
     /// The tag.
     pub tag: String,
+    /// What the top layer says of the image, as JSON.
+    pub top: Option<String>,
 }
 
 fn decode(text: &str) -> Option<Vec<u8>> {

@@ -13,8 +13,9 @@ use crate::digest::Digest;
 use crate::error::StoreError;
 use crate::media_type::MediaType;
 use crate::metadata::{
-    BlobRecord, Edge, LinkedBlob, Lookup, ManifestRecord, MetadataStore, NewManifest, NewUpload, PageRequest,
-    REFERRERS_BYTES, Referrer, RepositoryId, RepositoryRecord, UnitOfWork, UploadRecord,
+    BlobRecord, Edge, EdgeKind, LabelRecord, LinkedBlob, Lookup, ManifestRecord, MetadataStore, NewManifest,
+    NewUpload, PageRequest, REFERRERS_BYTES, Referrer, RepositoryId, RepositoryRecord, TagEntry, TagFilter,
+    TagNames, TagPosition, TagRecord, UnitOfWork, UploadRecord,
 };
 use crate::name::{Reference, RepositoryName, Tag};
 use crate::runtime::Timestamp;
@@ -45,6 +46,7 @@ pub(super) struct TagRow {
     pub(super) start: Timestamp,
     pub(super) end: Option<Timestamp>,
     pub(super) live: bool,
+    pub(super) reversion: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -94,6 +96,8 @@ pub(super) struct State {
     /// The live row of a name.
     pub(super) live_tags: Map<(RepositoryId, Tag), i64>,
     pub(super) tags_by_manifest: Map<(i64, Tag), ()>,
+    /// Labels by manifest, in the order of their recording.
+    pub(super) labels: Map<(i64, i64), Arc<LabelRecord>>,
     pub(super) blobs: Map<Digest, Arc<BlobRecord>>,
     /// Links with their leases.
     pub(super) links: Map<(RepositoryId, Digest), Option<Timestamp>>,
@@ -109,6 +113,46 @@ impl State {
 
     pub(super) fn manifest_by_id(&self, id: i64) -> Option<&ManifestRow> {
         self.manifests.get(self.manifest_digests.get(&id)?)
+    }
+
+    /// The manifest's row as a row of history shows it.
+    fn tag_entry(&self, repository: RepositoryId, name: &Tag, row: &TagRow) -> Option<TagEntry> {
+        let manifest = self.manifest_by_id(row.manifest)?;
+        let tag = TagRecord::new(
+            row.id,
+            name.clone(),
+            row.manifest,
+            manifest.manifest.digest,
+            row.start,
+            row.end,
+        )
+        .with_reversion(row.reversion);
+        let of_kind = |kind: EdgeKind| manifest.edges.iter().filter(move |edge| edge.kind == kind);
+        let layers = of_kind(EdgeKind::Layer)
+            .filter(|edge| edge.held)
+            .filter_map(|edge| self.blobs.get(&edge.digest))
+            .map(|blob| blob.size)
+            .reduce(u64::saturating_add);
+        let has = |digest: &Digest| {
+            let child = self.manifests.get(&(repository, *digest));
+            child.is_some_and(|row| row.live)
+        };
+        let children = of_kind(EdgeKind::Child)
+            .map(|edge| (edge.digest, has(&edge.digest)))
+            .collect();
+        Some(TagEntry::new(
+            tag,
+            manifest.manifest.media_type.clone(),
+            layers,
+            children,
+        ))
+    }
+
+    /// The labels of a manifest, the oldest first.
+    pub(super) fn labels_of(&self, manifest: i64) -> impl Iterator<Item = (i64, &Arc<LabelRecord>)> {
+        self.labels
+            .range((manifest, i64::MIN)..=(manifest, i64::MAX))
+            .map(|((_, id), label)| (*id, label))
     }
 
     /// The live row of a tag that has not run out.
@@ -297,6 +341,68 @@ impl MetadataStore for MemoryMetadata {
                 })
                 .collect();
             Some(referrers)
+        }))
+    }
+
+    async fn tag_history(
+        &self,
+        name: &RepositoryName,
+        filter: &TagFilter,
+        skip: usize,
+        page: &PageRequest<TagPosition>,
+        now: Timestamp,
+    ) -> Result<Lookup<Vec<TagEntry>>, StoreError> {
+        Ok(self.lookup(name, |state, repository| {
+            let start = first_tag()?;
+            let mut rows: Vec<(&Tag, &TagRow)> = state
+                .tags
+                .range((repository, start, i64::MIN)..)
+                .take_while(|((of, _, _), _)| *of == repository)
+                .map(|((_, name, _), row)| (name, row))
+                .filter(|(name, _)| match &filter.names {
+                    None => true,
+                    Some(TagNames::Exactly(wanted)) => name.as_str() == wanted,
+                    Some(TagNames::Holding(part)) => name.as_str().contains(part.as_str()),
+                })
+                .filter(|(_, row)| {
+                    let ends_after = |time: Timestamp| row.end.is_none_or(|end| end > time);
+                    if filter.alive {
+                        row.live && ends_after(now)
+                    } else {
+                        ends_after(filter.ended_after)
+                    }
+                })
+                .filter(|(name, row)| {
+                    page.after.as_ref().is_none_or(|after| {
+                        let start = row.start.as_millis();
+                        start < after.start || (start == after.start && name.as_str() > after.name.as_str())
+                    })
+                })
+                .collect();
+            rows.sort_by(|(left_name, left), (right_name, right)| {
+                right.start.cmp(&left.start).then(left_name.cmp(right_name))
+            });
+            let page = rows.into_iter().skip(skip).take(page.limit);
+            page.map(|(name, row)| state.tag_entry(repository, name, row))
+                .collect()
+        }))
+    }
+
+    async fn labels(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        prefix: &str,
+    ) -> Result<Lookup<Vec<LabelRecord>>, StoreError> {
+        Ok(self.lookup(name, |state, repository| {
+            let row = state.manifests.get(&(repository, *digest))?;
+            row.live.then(|| {
+                state
+                    .labels_of(row.id)
+                    .filter(|(_, label)| label.key.starts_with(prefix))
+                    .map(|(_, label)| (**label).clone())
+                    .collect()
+            })
         }))
     }
 

@@ -13,9 +13,10 @@ use crate::blob_store::UploadState;
 use crate::digest::Digest;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::metadata::{
-    BlobIndex, BlobRecord, Edge, EdgeKind, ManifestStore, NewBlob, NewManifest, NewUpload, Outbox, OutboxRow,
-    PutOutcome, RepositoryId, RepositoryKind, RepositoryRecord, RepositoryState, RepositoryStore,
-    StoredManifest, TagRecord, TagStore, UnitOfWork, UploadRecord, UploadStore, Visibility,
+    BlobIndex, BlobRecord, Edge, EdgeKind, LabelRecord, LabelStore, ManifestStore, NewBlob, NewManifest,
+    NewUpload, Outbox, OutboxRow, PutOutcome, RepositoryId, RepositoryKind, RepositoryRecord,
+    RepositoryState, RepositoryStore, StoredManifest, TagRecord, TagStore, TagTarget, UnitOfWork,
+    UploadRecord, UploadStore, Visibility,
 };
 use crate::name::{RepositoryName, Tag};
 use crate::runtime::Timestamp;
@@ -64,7 +65,8 @@ impl MemoryUnit {
             manifest.manifest.digest,
             row.start,
             row.end,
-        ))
+        )
+        .with_reversion(row.reversion))
     }
 
     fn save_manifest(&mut self, repository: RepositoryId, row: ManifestRow) {
@@ -181,6 +183,10 @@ impl UnitOfWork for MemoryUnit {
 
     fn outbox(&mut self) -> &mut dyn Outbox {
         self
+    }
+
+    fn labels(&mut self) -> Option<&mut dyn LabelStore> {
+        Some(self)
     }
 
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {
@@ -315,6 +321,27 @@ impl ManifestStore for MemoryUnit {
         Ok(())
     }
 
+    async fn revive(&mut self, repository: RepositoryId, manifest: i64) -> Result<bool, StoreError> {
+        let Some(mut row) = self.state.manifest_by_id(manifest).cloned() else {
+            return Ok(false);
+        };
+        if row.live {
+            return Ok(true);
+        }
+        let edges = Arc::clone(&row.edges);
+        let held = || edges.iter().filter(|edge| edge.held && is_blob(edge.kind));
+        if held().any(|edge| !self.state.blobs.contains_key(&edge.digest)) {
+            return Ok(false);
+        }
+        for edge in held() {
+            self.state.links.insert_mut((repository, edge.digest), None);
+            self.state.holders.insert_mut((edge.digest, repository), ());
+        }
+        row.live = true;
+        self.save_manifest(repository, row);
+        Ok(true)
+    }
+
     async fn holds_blob(&mut self, repository: RepositoryId, digest: &Digest) -> Result<bool, StoreError> {
         Ok(self.is_held(repository, digest))
     }
@@ -367,7 +394,7 @@ impl TagStore for MemoryUnit {
         &mut self,
         repository: RepositoryId,
         name: &Tag,
-        manifest: i64,
+        target: TagTarget,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let last = self
@@ -382,17 +409,36 @@ impl TagStore for MemoryUnit {
         let id = self.next_id();
         let row = TagRow {
             id,
-            manifest,
+            manifest: target.manifest,
             start,
-            end: None,
+            end: target.end,
             live: true,
+            reversion: target.reversion,
         };
         self.state.tags.insert_mut((repository, name.clone(), id), row);
         self.state.live_tags.insert_mut((repository, name.clone()), id);
         self.state
             .tags_by_manifest
-            .insert_mut((manifest, name.clone()), ());
+            .insert_mut((target.manifest, name.clone()), ());
         Ok(())
+    }
+
+    async fn set_end(
+        &mut self,
+        repository: RepositoryId,
+        name: &Tag,
+        end: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        let Some(id) = self.state.live_tags.get(&(repository, name.clone())).copied() else {
+            return Ok(false);
+        };
+        let key = (repository, name.clone(), id);
+        let Some(mut row) = self.state.tags.get(&key).cloned() else {
+            return Ok(false);
+        };
+        row.end = end;
+        self.state.tags.insert_mut(key, row);
+        Ok(true)
     }
 
     async fn end(
@@ -421,6 +467,60 @@ impl TagStore for MemoryUnit {
             .take(limit)
             .map(|row| self.tag_record(name, row))
             .collect()
+    }
+}
+
+#[async_trait]
+impl LabelStore for MemoryUnit {
+    async fn insert(
+        &mut self,
+        _: RepositoryId,
+        manifest: i64,
+        labels: &[LabelRecord],
+    ) -> Result<(), StoreError> {
+        for label in labels {
+            let id = self.next_id();
+            self.state
+                .labels
+                .insert_mut((manifest, id), Arc::new(label.clone()));
+        }
+        Ok(())
+    }
+
+    async fn find(&mut self, manifest: i64, uuid: &str) -> Result<Option<LabelRecord>, StoreError> {
+        let mut labels = self.state.labels_of(manifest);
+        let found = labels.find(|(_, label)| label.uuid == uuid);
+        Ok(found.map(|(_, label)| (**label).clone()))
+    }
+
+    async fn values(
+        &mut self,
+        repository: RepositoryId,
+        manifests: &[Digest],
+        key: &str,
+    ) -> Result<Vec<(Digest, String)>, StoreError> {
+        let mut values = Vec::new();
+        for digest in manifests {
+            let Some(row) = self.state.manifests.get(&(repository, *digest)) else {
+                continue;
+            };
+            let labels = self.state.labels_of(row.id);
+            let of_key = labels.filter(|(_, label)| label.key == key);
+            values.extend(of_key.map(|(_, label)| (*digest, label.value.clone())));
+        }
+        Ok(values)
+    }
+
+    async fn count(&mut self, manifest: i64) -> Result<u64, StoreError> {
+        Ok(self.state.labels_of(manifest).count() as u64)
+    }
+
+    async fn delete(&mut self, manifest: i64, uuid: &str) -> Result<bool, StoreError> {
+        let found = self
+            .state
+            .labels_of(manifest)
+            .find_map(|(id, label)| (label.uuid == uuid).then_some(id));
+        Ok(found.is_some_and(|id| self.state.labels.remove_mut(&(manifest, id))))
     }
 }
 

@@ -9,17 +9,18 @@ mod work;
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 pub use record::{
-    BlobRecord, Edge, EdgeKind, ManifestRecord, NewManifest, NewUpload, OutboxRow, Placement, Referrer,
-    RepositoryId, RepositoryKind, RepositoryRecord, RepositoryState, StoredManifest, TagRecord, UploadRecord,
-    Visibility,
+    BlobRecord, Edge, EdgeKind, LabelRecord, LabelSource, ManifestRecord, NewManifest, NewUpload, OutboxRow,
+    Placement, Referrer, RepositoryId, RepositoryKind, RepositoryRecord, RepositoryState, StoredManifest,
+    TagEntry, TagFilter, TagNames, TagPosition, TagRecord, UploadRecord, Visibility,
 };
 pub use work::{
-    BlobIndex, LinkedBlob, ManifestStore, NewBlob, Outbox, PutOutcome, RepositoryStore, TagStore, UnitOfWork,
-    UploadStore,
+    BlobIndex, LabelStore, LinkedBlob, ManifestStore, NewBlob, Outbox, PutOutcome, RepositoryStore, TagStore,
+    TagTarget, UnitOfWork, UploadStore,
 };
 
 use crate::digest::Digest;
@@ -144,6 +145,34 @@ pub trait MetadataStore: Debug + Send + Sync + 'static {
         page: &PageRequest<Digest>,
     ) -> Result<Lookup<Vec<Referrer>>, StoreError>;
 
+    /// A page of the history of a repository's tags, what began last first, and of one moment by name; rows
+    /// of a page are passed over first, `skip` of them. Manifests that were deleted count. Cost follows the
+    /// page and what is passed over, not the repository; [`TagNames::Holding`] looks at each row.
+    async fn tag_history(
+        &self,
+        name: &RepositoryName,
+        filter: &TagFilter,
+        skip: usize,
+        page: &PageRequest<TagPosition>,
+        now: Timestamp,
+    ) -> Result<Lookup<Vec<TagEntry>>, StoreError>;
+
+    /// The labels of a live manifest in the order of their recording, those whose keys begin with `prefix`.
+    /// A store that keeps none finds none.
+    async fn labels(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        prefix: &str,
+    ) -> Result<Lookup<Vec<LabelRecord>>, StoreError>;
+
+    /// How long tags of a namespace that have ended can be brought back, where the store keeps a time of the
+    /// namespace's own.
+    async fn time_machine(&self, namespace: &str) -> Result<Option<Duration>, StoreError> {
+        let _ = namespace;
+        Ok(None)
+    }
+
     /// An upload session by id. Cost: one indexed row.
     async fn upload(&self, id: &str) -> Result<Option<UploadRecord>, StoreError>;
 
@@ -207,6 +236,30 @@ impl<T: MetadataStore + ?Sized> MetadataStore for Arc<T> {
         page: &PageRequest<Digest>,
     ) -> Result<Lookup<Vec<Referrer>>, StoreError> {
         (**self).referrers(name, subject, artifact_type, page).await
+    }
+
+    async fn tag_history(
+        &self,
+        name: &RepositoryName,
+        filter: &TagFilter,
+        skip: usize,
+        page: &PageRequest<TagPosition>,
+        now: Timestamp,
+    ) -> Result<Lookup<Vec<TagEntry>>, StoreError> {
+        (**self).tag_history(name, filter, skip, page, now).await
+    }
+
+    async fn labels(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        prefix: &str,
+    ) -> Result<Lookup<Vec<LabelRecord>>, StoreError> {
+        (**self).labels(name, digest, prefix).await
+    }
+
+    async fn time_machine(&self, namespace: &str) -> Result<Option<Duration>, StoreError> {
+        (**self).time_machine(namespace).await
     }
 
     async fn upload(&self, id: &str) -> Result<Option<UploadRecord>, StoreError> {

@@ -339,6 +339,8 @@ pub struct TagRecord {
     pub start: Timestamp,
     /// Until when; alive while absent or in the future.
     pub end: Option<Timestamp>,
+    /// Whether the tag was put back to what it had pointed at before.
+    pub reversion: bool,
 }
 
 impl TagRecord {
@@ -359,6 +361,167 @@ impl TagRecord {
             digest,
             start,
             end,
+            reversion: false,
+        }
+    }
+
+    /// Says that the tag was put back.
+    #[must_use]
+    pub const fn with_reversion(mut self, reversion: bool) -> Self {
+        self.reversion = reversion;
+        self
+    }
+
+    /// Whether it counts at `now`.
+    #[must_use]
+    pub fn is_alive(&self, now: Timestamp) -> bool {
+        self.end.is_none_or(|end| end > now)
+    }
+}
+
+/// One row of a repository's history of tags, with what is known of the manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TagEntry {
+    /// The row.
+    pub tag: TagRecord,
+    /// The manifest's media type.
+    pub media_type: MediaType,
+    /// Bytes of the layers together, as far as the repository holds them; `None` for a manifest without any.
+    pub layers_size: Option<u64>,
+    /// The manifests that an index or list names, and whether the repository has them, each once.
+    pub children: Vec<(Digest, bool)>,
+}
+
+impl TagEntry {
+    /// A row as a store read it.
+    #[must_use]
+    pub const fn new(
+        tag: TagRecord,
+        media_type: MediaType,
+        layers_size: Option<u64>,
+        children: Vec<(Digest, bool)>,
+    ) -> Self {
+        Self {
+            tag,
+            media_type,
+            layers_size,
+            children,
+        }
+    }
+}
+
+/// Where a page of tags' history goes on: the newest row comes first, and of one moment the first name.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[non_exhaustive]
+pub struct TagPosition {
+    /// When the last row of the page before began, in milliseconds.
+    pub start: i64,
+    /// Its name.
+    pub name: String,
+}
+
+impl From<&TagRecord> for TagPosition {
+    fn from(tag: &TagRecord) -> Self {
+        Self {
+            start: tag.start.as_millis(),
+            name: tag.name.as_str().to_owned(),
+        }
+    }
+}
+
+/// Which names of tags a list holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "one name, or a part of it")]
+pub enum TagNames {
+    /// One.
+    Exactly(String),
+    /// Those that hold a text, compared with regard to case.
+    Holding(String),
+}
+
+/// Which rows a list of tags' history holds.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct TagFilter {
+    /// Which names; all when absent.
+    pub names: Option<TagNames>,
+    /// Whether only rows count that are alive.
+    pub alive: bool,
+    /// Rows count that have not ended by then.
+    pub ended_after: Timestamp,
+}
+
+impl TagFilter {
+    /// All rows that have not ended by then.
+    #[must_use]
+    pub const fn new(ended_after: Timestamp) -> Self {
+        Self {
+            names: None,
+            alive: false,
+            ended_after,
+        }
+    }
+
+    /// Limits the names.
+    #[must_use]
+    pub fn with_names(mut self, names: Option<TagNames>) -> Self {
+        self.names = names;
+        self
+    }
+
+    /// Limits it to rows that are alive.
+    #[must_use]
+    pub const fn with_alive(mut self, alive: bool) -> Self {
+        self.alive = alive;
+        self
+    }
+}
+
+by_name! {
+    /// Where a label comes from.
+    LabelSource {
+        /// From the manifest itself: it stays as it is.
+        Manifest = "manifest",
+        /// From somebody: it can be removed.
+        Api = "api",
+        /// From the registry.
+        Internal = "internal",
+    }
+}
+
+/// A label of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LabelRecord {
+    /// Its id.
+    pub uuid: String,
+    /// Its key. One manifest may have several labels of a key.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+    /// What the value is: `text/plain` or `application/json`.
+    pub media_type: String,
+    /// Where it comes from.
+    pub source: LabelSource,
+}
+
+impl LabelRecord {
+    /// A label.
+    #[must_use]
+    pub const fn new(
+        uuid: String,
+        key: String,
+        value: String,
+        media_type: String,
+        source: LabelSource,
+    ) -> Self {
+        Self {
+            uuid,
+            key,
+            value,
+            media_type,
+            source,
         }
     }
 }

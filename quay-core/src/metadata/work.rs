@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::record::{
-    BlobRecord, NewManifest, NewUpload, OutboxRow, Placement, RepositoryId, RepositoryRecord, StoredManifest,
-    TagRecord, UploadRecord, Visibility,
+    BlobRecord, LabelRecord, NewManifest, NewUpload, OutboxRow, Placement, RepositoryId, RepositoryRecord,
+    StoredManifest, TagRecord, UploadRecord, Visibility,
 };
 use crate::accounts::ActionLog;
 use crate::blob_store::UploadState;
@@ -37,6 +37,11 @@ pub trait UnitOfWork: Debug + Send {
     fn uploads(&mut self) -> &mut dyn UploadStore;
     /// Side effects to be delivered.
     fn outbox(&mut self) -> &mut dyn Outbox;
+
+    /// Labels of manifests, where the store keeps them.
+    fn labels(&mut self) -> Option<&mut dyn LabelStore> {
+        None
+    }
 
     /// The action log, where the store keeps one.
     fn action_log(&mut self) -> Option<&mut dyn ActionLog> {
@@ -136,8 +141,79 @@ pub trait ManifestStore: Send {
         now: Timestamp,
     ) -> Result<(), StoreError>;
 
+    /// Makes a manifest that was ended live again, with the links to the blobs that it holds. `false`, with
+    /// nothing changed, when it is not there or one of those blobs is gone; one that is live stays so.
+    async fn revive(&mut self, repository: RepositoryId, manifest: i64) -> Result<bool, StoreError>;
+
     /// Whether a live manifest of the repository holds the blob.
     async fn holds_blob(&mut self, repository: RepositoryId, digest: &Digest) -> Result<bool, StoreError>;
+}
+
+/// What a tag is moved to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TagTarget {
+    /// The row of the manifest.
+    pub manifest: i64,
+    /// When the tag ends by itself.
+    pub end: Option<Timestamp>,
+    /// Whether it is put back to what it had pointed at before.
+    pub reversion: bool,
+}
+
+impl TagTarget {
+    /// A manifest, for good.
+    #[must_use]
+    pub const fn new(manifest: i64) -> Self {
+        Self {
+            manifest,
+            end: None,
+            reversion: false,
+        }
+    }
+
+    /// Ends the tag by itself.
+    #[must_use]
+    pub const fn with_end(mut self, end: Option<Timestamp>) -> Self {
+        self.end = end;
+        self
+    }
+
+    /// Says that it is put back.
+    #[must_use]
+    pub const fn with_reversion(mut self, reversion: bool) -> Self {
+        self.reversion = reversion;
+        self
+    }
+}
+
+/// Labels within a unit of work.
+#[async_trait]
+pub trait LabelStore: Send {
+    /// Records labels of a manifest.
+    async fn insert(
+        &mut self,
+        repository: RepositoryId,
+        manifest: i64,
+        labels: &[LabelRecord],
+    ) -> Result<(), StoreError>;
+
+    /// A label of a manifest.
+    async fn find(&mut self, manifest: i64, uuid: &str) -> Result<Option<LabelRecord>, StoreError>;
+
+    /// The values of one key's labels that manifests of the repository have.
+    async fn values(
+        &mut self,
+        repository: RepositoryId,
+        manifests: &[Digest],
+        key: &str,
+    ) -> Result<Vec<(Digest, String)>, StoreError>;
+
+    /// How many labels a manifest has.
+    async fn count(&mut self, manifest: i64) -> Result<u64, StoreError>;
+
+    /// Removes a label of a manifest. `false` when there is none.
+    async fn delete(&mut self, manifest: i64, uuid: &str) -> Result<bool, StoreError>;
 }
 
 /// Tags within a unit of work. A tag is a history of rows; at most one of a name is live.
@@ -164,9 +240,17 @@ pub trait TagStore: Send {
         &mut self,
         repository: RepositoryId,
         name: &Tag,
-        manifest: i64,
+        target: TagTarget,
         now: Timestamp,
     ) -> Result<(), StoreError>;
+
+    /// Sets when a tag's live row ends by itself, or that it does not. `false` when it has none.
+    async fn set_end(
+        &mut self,
+        repository: RepositoryId,
+        name: &Tag,
+        end: Option<Timestamp>,
+    ) -> Result<bool, StoreError>;
 
     /// Closes a tag's live row. `false` when it had none.
     async fn end(&mut self, repository: RepositoryId, name: &Tag, now: Timestamp)

@@ -132,6 +132,30 @@ impl Registry {
         }
     }
 
+    /// Notes a change of a repository's content, with more about it.
+    pub(super) async fn log_change(
+        &self,
+        unit: &mut dyn UnitOfWork,
+        kind: LogKind,
+        name: &RepositoryName,
+        repository: RepositoryId,
+        more: Value,
+        caller: &Caller,
+    ) -> Result<(), Error> {
+        if !self.logs() {
+            return Ok(());
+        }
+        let mut metadata = about(name);
+        if let Value::Object(more) = more {
+            metadata.extend(more.into_iter().filter(|(_, value)| !value.is_null()));
+        }
+        let entry = self.log_entry(kind, name, repository, caller, metadata);
+        match unit.action_log() {
+            Some(log) => Ok(log.append(&[entry]).await?),
+            None => Ok(()),
+        }
+    }
+
     /// Notes that tags were deleted, by name or with their manifest.
     pub(super) async fn log_deletion(
         &self,

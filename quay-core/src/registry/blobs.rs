@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Registry, require_image, unknown_name};
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
+
+use super::{Registry, gone, require_image, unknown_name};
 use crate::auth::{Action, Resource};
 use crate::blob_store::{BlobBody, Open, Redirects};
 use crate::caller::Caller;
@@ -11,6 +14,7 @@ use crate::error::{Error, ErrorKind, StoreError, StoreErrorKind};
 use crate::metadata::{BlobRecord, PageRequest, RepositoryRecord};
 use crate::name::RepositoryName;
 use crate::range::ResolvedRange;
+use crate::runtime::{Spawner, blocking};
 
 /// Most repositories looked at for a mount that names no source.
 const MOUNT_SEARCH: usize = 32;
@@ -109,6 +113,17 @@ impl Registry {
             StoreError::new(StoreErrorKind::Corrupt, context)
         };
         Err(failure.unwrap_or_else(nowhere).into())
+    }
+
+    /// The bytes of a blob of at most `limit` bytes; `None` for a larger one.
+    pub(super) async fn small_blob(&self, record: BlobRecord, limit: u64) -> Result<Option<Bytes>, Error> {
+        let size = record.size;
+        if size > limit {
+            return Ok(None);
+        }
+        let content = self.open_blob(&Blob(record), None, Redirects::Refused).await?;
+        let read = read_small(content.body, size, &*self.0.runtime.spawner).await?;
+        Ok(Some(read))
     }
 
     /// Removes a repository's access to a blob. The bytes stay as long as anybody needs them.
@@ -231,5 +246,48 @@ impl Registry {
 
     pub(super) fn blob_of(id: i64, digest: Digest, size: u64, placement: crate::metadata::Placement) -> Blob {
         Blob(BlobRecord::new(id, digest, size, Arc::from([placement])))
+    }
+}
+
+/// Reads a body of `size` bytes into memory.
+async fn read_small(body: BlobBody, size: u64, spawner: &dyn Spawner) -> Result<Bytes, Error> {
+    let wrong = |what: &str| {
+        StoreError::new(
+            StoreErrorKind::Corrupt,
+            format!("{what} when a small blob was read"),
+        )
+    };
+    let bytes = match body {
+        BlobBody::Bytes(bytes) => bytes,
+        BlobBody::File(part) => {
+            let read = blocking(spawner, move || {
+                use std::io::{Read as _, Seek as _, SeekFrom};
+                let mut content = Vec::new();
+                let mut file = &*part.file;
+                file.seek(SeekFrom::Start(part.range.start))?;
+                file.take(part.range.length).read_to_end(&mut content)?;
+                Ok::<_, std::io::Error>(content)
+            });
+            read.await
+                .map_err(gone)?
+                .map_err(|error| StoreError::io("read a small blob", error))?
+                .into()
+        }
+        BlobBody::Stream(mut pieces) => {
+            let mut content = BytesMut::new();
+            while let Some(piece) = pieces.next().await {
+                content.extend_from_slice(&piece?);
+                if content.len() as u64 > size {
+                    return Err(wrong("the store delivered too much").into());
+                }
+            }
+            content.freeze()
+        }
+        BlobBody::Redirect(_) => return Err(wrong("the store answered with a redirect").into()),
+    };
+    if bytes.len() as u64 == size {
+        Ok(bytes)
+    } else {
+        Err(wrong("the store delivered too little").into())
     }
 }

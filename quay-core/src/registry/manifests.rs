@@ -9,7 +9,7 @@ use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, ErrorKind};
 use crate::manifest::Manifest;
 use crate::media_type::MediaType;
-use crate::metadata::{Edge, EdgeKind, ManifestRecord, NewManifest, PutOutcome, UnitOfWork};
+use crate::metadata::{Edge, EdgeKind, ManifestRecord, NewManifest, PutOutcome, TagTarget, UnitOfWork};
 use crate::name::{Reference, RepositoryName, Tag};
 use crate::runtime::blocking;
 
@@ -148,6 +148,7 @@ impl Registry {
                 format!("one push may set {MAX_TAGS} tags at the most"),
             ));
         }
+        let labels = self.labels_of(name, &manifest).await?;
         let now = self.0.runtime.clock.now();
         transact!(
             self,
@@ -175,12 +176,24 @@ impl Registry {
                         manifest.subject.and_then(|_| manifest.annotations.clone()),
                     );
                 let (id, outcome) = unit.manifests().put(repository, &row, now).await?;
+                if outcome == PutOutcome::Created
+                    && !labels.is_empty()
+                    && let Some(store) = unit.labels()
+                {
+                    store.insert(repository, id, &labels).await?;
+                }
+                let lifetime = self.lifetime(&mut *unit, repository, &manifest, &labels).await?;
+                let end = lifetime.map(|lifetime| now.plus(lifetime));
                 let mut moved = Vec::new();
                 for tag in &tags {
                     // The same content again is no event in the tag's history.
                     if current(tag).is_none_or(|record| record.manifest_id != id) {
-                        unit.tags().set(repository, tag, id, now).await?;
+                        let target = TagTarget::new(id).with_end(end);
+                        unit.tags().set(repository, tag, target, now).await?;
                         moved.push(tag.as_str());
+                    } else if end.is_some() {
+                        // What is pushed again lasts from now on.
+                        unit.tags().set_end(repository, tag, end).await?;
                     }
                 }
                 self.log_push(&mut *unit, name, repository, &tags, &row.media_type, caller)

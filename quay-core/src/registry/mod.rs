@@ -39,11 +39,13 @@ macro_rules! transact {
 mod action_log;
 mod blobs;
 mod condition;
+mod labels;
 mod lists;
 mod manifests;
 mod publish;
 mod session;
 mod sweep;
+mod tags;
 mod uploads;
 
 use std::collections::HashSet;
@@ -57,6 +59,7 @@ pub use condition::Condition;
 pub use lists::{CatalogPage, ReferrerPage, TagPage};
 pub use manifests::{ManifestPush, PushedManifest};
 pub use sweep::Swept;
+pub use tags::{Expiration, HistoryPage, HistoryRequest, TagChange};
 pub use uploads::{Chunk, Upload, UploadStatus};
 
 use crate::auth::{Action, Authorizer, Resource};
@@ -69,6 +72,22 @@ use crate::metadata::{
 };
 use crate::name::{Namespace, RepositoryName};
 use crate::runtime::{Runtime, Timestamp};
+
+/// Beginnings of labels' keys that Quay keeps for itself and others (`quay-api.md`, 1.6).
+pub const RESERVED_LABELS: [&str; 12] = [
+    "com.docker.",
+    "io.docker.",
+    "org.dockerproject.",
+    "org.opencontainers.",
+    "io.cncf.",
+    "io.kubernetes.",
+    "io.k8s.",
+    "io.quay",
+    "com.coreos",
+    "com.tectonic",
+    "internal",
+    "quay",
+];
 
 /// How often a unit of work that met another writer is tried again before the caller hears of it.
 const CONFLICT_RETRIES: usize = 16;
@@ -122,6 +141,12 @@ pub struct Options {
     pub events: HashSet<String>,
     /// Whether pushes, pulls and deletions are written to the action log, where the store keeps one.
     pub action_log: ActionLogging,
+    /// How long a tag that has ended can be brought back, where the store keeps no time of the namespace's own.
+    pub time_machine: Duration,
+    /// The shortest and the longest time that a tag may be told to last.
+    pub tag_lifetime: (Duration, Duration),
+    /// Beginnings of labels' keys that nobody may give.
+    pub reserved_labels: Vec<String>,
 }
 
 /// How long pages of lists are.
@@ -161,6 +186,9 @@ impl Default for Options {
             page: PageSizes::new(100, 100),
             events: HashSet::new(),
             action_log: ActionLogging::Off,
+            time_machine: Duration::from_hours(14 * 24),
+            tag_lifetime: (Duration::from_hours(1), Duration::from_hours(104 * 7 * 24)),
+            reserved_labels: RESERVED_LABELS.map(str::to_owned).to_vec(),
         }
     }
 }
@@ -307,21 +335,26 @@ impl Registry {
                     .await?;
             }
             None => return Err(unknown_name(name)),
-            Some(record) => {
-                require_image(record)?;
-                let refused = match record.state {
-                    RepositoryState::Normal => None,
-                    RepositoryState::Mirror => {
-                        (caller.principal != Principal::System).then_some("the repository is a mirror")
-                    }
-                    _ => Some("the repository is in read-only mode"),
-                };
-                if let Some(reason) = refused {
-                    return Err(Error::new(ErrorKind::ReadOnly, reason));
-                }
-            }
+            Some(record) => takes_changes(record, caller)?,
         }
         Ok(found)
+    }
+
+    /// Authorises changing tags and labels of a repository, which must exist.
+    async fn changeable(&self, name: &RepositoryName, caller: &Caller) -> Result<(), Error> {
+        let stored = self.0.metadata.repository(name).await?;
+        let record = stored
+            .as_deref()
+            .filter(|record| record.state != RepositoryState::MarkedForDeletion);
+        self.authorize(Action::Push, Resource::Repository { name, record }, caller)
+            .await?;
+        if self.0.options.read_only {
+            return Err(Error::new(
+                ErrorKind::ReadOnly,
+                "the registry is in read-only mode",
+            ));
+        }
+        takes_changes(record.ok_or_else(|| unknown_name(name))?, caller)
     }
 
     /// Whether the caller may push to a repository, asked before a body is taken in. The operation itself
@@ -414,6 +447,22 @@ fn busy_upload() -> Error {
 fn unknown_name(name: &RepositoryName) -> Error {
     Error::new(ErrorKind::NameUnknown, "repository name not known to registry")
         .with_detail(serde_json::json!({ "name": name.as_asked() }))
+}
+
+/// Whether a repository's kind and state allow that it is changed.
+fn takes_changes(record: &RepositoryRecord, caller: &Caller) -> Result<(), Error> {
+    require_image(record)?;
+    let refused = match record.state {
+        RepositoryState::Normal => None,
+        RepositoryState::Mirror => {
+            (caller.principal != Principal::System).then_some("the repository is a mirror")
+        }
+        _ => Some("the repository is in read-only mode"),
+    };
+    match refused {
+        Some(reason) => Err(Error::new(ErrorKind::ReadOnly, reason)),
+        None => Ok(()),
+    }
 }
 
 fn require_image(record: &RepositoryRecord) -> Result<(), Error> {

@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::history::{
+    a_manifest_is_revived_with_its_blobs, a_tag_ends_by_itself_and_comes_back, history_is_filtered,
+    history_is_paged_newest_first, history_shows_sizes_and_children, labels_are_kept,
+};
 use super::{Failure, Instance, cases, ensure};
 use crate::blob_store::{ObjectKey, UploadState};
 use crate::digest::{Algorithm, Digest};
@@ -12,7 +16,7 @@ use crate::error::StoreErrorKind;
 use crate::media_type::MediaType;
 use crate::metadata::{
     Edge, EdgeKind, MetadataStore, NewBlob, NewManifest, NewUpload, PageRequest, Placement, PutOutcome,
-    REFERRERS_BYTES, RepositoryId, UnitOfWork, Visibility,
+    REFERRERS_BYTES, RepositoryId, TagTarget, UnitOfWork, Visibility,
 };
 use crate::name::{Reference, RepositoryName, Tag};
 use crate::runtime::Timestamp;
@@ -48,31 +52,40 @@ cases! { dyn MetadataStore:
     a_reader_sees_every_commit,
     racing_moves_of_a_tag_leave_one_live_row,
     racing_pushes_make_one_repository,
+    history_is_paged_newest_first,
+    history_is_filtered,
+    history_shows_sizes_and_children,
+    a_tag_ends_by_itself_and_comes_back,
+    a_manifest_is_revived_with_its_blobs,
+    labels_are_kept,
     everything_survives_the_process,
 }
 
-fn at(millis: i64) -> Timestamp {
+pub(super) fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(1_600_000_000_000 + millis)
 }
 
-fn name(path: &str) -> Result<RepositoryName, Failure> {
+pub(super) fn name(path: &str) -> Result<RepositoryName, Failure> {
     RepositoryName::from_path(path).map_err(|error| Failure::new(error.to_string()))
 }
 
-fn tag(text: &str) -> Result<Tag, Failure> {
+pub(super) fn tag(text: &str) -> Result<Tag, Failure> {
     Tag::new(text).map_err(|error| Failure::new(error.to_string()))
 }
 
-fn digest(seed: &str) -> Digest {
+pub(super) fn digest(seed: &str) -> Digest {
     Digest::of(Algorithm::Sha256, seed.as_bytes())
 }
 
-fn manifest(seed: &str) -> NewManifest {
+pub(super) fn manifest(seed: &str) -> NewManifest {
     let bytes = Bytes::copy_from_slice(seed.as_bytes());
     NewManifest::new(digest(seed), MediaType::known(MediaType::OCI_MANIFEST), bytes)
 }
 
-async fn ensure_repository(unit: &mut dyn UnitOfWork, path: &str) -> Result<RepositoryId, Failure> {
+pub(super) async fn ensure_repository(
+    unit: &mut dyn UnitOfWork,
+    path: &str,
+) -> Result<RepositoryId, Failure> {
     let name = name(path)?;
     let created = unit
         .repositories()
@@ -89,17 +102,25 @@ async fn ensure_repository(unit: &mut dyn UnitOfWork, path: &str) -> Result<Repo
 }
 
 /// Puts a manifest under a tag, in a unit of work of its own.
-async fn push(store: &Store, path: &str, tag_name: &str, seed: &str, now: i64) -> Result<i64, Failure> {
+pub(super) async fn push(
+    store: &Store,
+    path: &str,
+    tag_name: &str,
+    seed: &str,
+    now: i64,
+) -> Result<i64, Failure> {
     let mut unit = store.begin().await?;
     let repository = ensure_repository(&mut *unit, path).await?;
     let (id, _) = unit.manifests().put(repository, &manifest(seed), at(now)).await?;
-    unit.tags().set(repository, &tag(tag_name)?, id, at(now)).await?;
+    unit.tags()
+        .set(repository, &tag(tag_name)?, TagTarget::new(id), at(now))
+        .await?;
     unit.commit().await?;
     Ok(id)
 }
 
 /// Records a blob and links it to a repository.
-async fn link(
+pub(super) async fn link(
     unit: &mut dyn UnitOfWork,
     repository: RepositoryId,
     seed: &str,
@@ -116,7 +137,12 @@ async fn link(
 }
 
 /// The digest that a tag points at, read as a client would.
-async fn resolve(store: &Store, path: &str, reference: &str, now: i64) -> Result<Option<Digest>, Failure> {
+pub(super) async fn resolve(
+    store: &Store,
+    path: &str,
+    reference: &str,
+    now: i64,
+) -> Result<Option<Digest>, Failure> {
     let reference = Reference::parse(reference).map_err(|error| Failure::new(error.to_string()))?;
     let lookup = store.manifest(&name(path)?, &reference, at(now)).await?;
     Ok(lookup.found.map(|record| record.digest))
@@ -171,7 +197,9 @@ async fn what_is_not_committed_never_was(instance: &mut dyn Instance<Store>) -> 
         let repository = ensure_repository(&mut *unit, "a/b").await?;
         ensure_repository(&mut *unit, "new/repository").await?;
         let (id, _) = unit.manifests().put(repository, &manifest("two"), at(2)).await?;
-        unit.tags().set(repository, &tag("v1")?, id, at(2)).await?;
+        unit.tags()
+            .set(repository, &tag("v1")?, TagTarget::new(id), at(2))
+            .await?;
         let inside = unit.tags().live(repository, &[tag("v1")?], at(3)).await?;
         ensure!(
             inside.first().map(|record| record.digest) == Some(digest("two")),
@@ -202,7 +230,9 @@ async fn an_open_unit_of_work_is_seen_by_nobody(instance: &mut dyn Instance<Stor
     let mut unit = store.begin().await?;
     let repository = ensure_repository(&mut *unit, "a/b").await?;
     let (id, _) = unit.manifests().put(repository, &manifest("two"), at(2)).await?;
-    unit.tags().set(repository, &tag("v1")?, id, at(2)).await?;
+    unit.tags()
+        .set(repository, &tag("v1")?, TagTarget::new(id), at(2))
+        .await?;
     let seen = resolve(&*store, "a/b", "v1", 3).await?;
     ensure!(
         seen == Some(digest("one")),
@@ -1057,7 +1087,9 @@ async fn push_until_it_works(store: Arc<Store>, path: &'static str, seed: String
                 .put(repository.id, &manifest(&seed), at(now))
                 .await?;
             let name = Tag::new("v1").map_err(|_| wrong_name())?;
-            unit.tags().set(repository.id, &name, id, at(now)).await?;
+            unit.tags()
+                .set(repository.id, &name, TagTarget::new(id), at(now))
+                .await?;
             unit.commit().await
         };
         match attempt.await {

@@ -28,6 +28,7 @@
 pub mod accounts;
 pub mod auth;
 pub mod blob_store;
+mod history;
 pub mod metadata;
 mod report;
 mod runtime;

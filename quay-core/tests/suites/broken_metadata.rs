@@ -1,5 +1,6 @@
 //! Metadata stores that are broken on purpose.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +9,10 @@ use futures::FutureExt;
 use quay_core::blob_store::UploadState;
 use quay_core::memory::MemoryMetadata;
 use quay_core::metadata::{
-    BlobIndex, BlobRecord, LinkedBlob, Lookup, ManifestRecord, ManifestStore, NewBlob, NewUpload, Outbox,
-    OutboxRow, PageRequest, Referrer, RepositoryId, RepositoryRecord, RepositoryStore, TagRecord, TagStore,
-    UnitOfWork, UploadRecord, UploadStore,
+    BlobIndex, BlobRecord, LabelRecord, LabelStore, LinkedBlob, Lookup, ManifestRecord, ManifestStore,
+    NewBlob, NewManifest, NewUpload, Outbox, OutboxRow, PageRequest, PutOutcome, Referrer, RepositoryId,
+    RepositoryRecord, RepositoryStore, StoredManifest, TagEntry, TagFilter, TagPosition, TagRecord, TagStore,
+    TagTarget, UnitOfWork, UploadRecord, UploadStore,
 };
 use quay_core::runtime::Timestamp;
 use quay_core::{Digest, MediaType, MetadataStore, Reference, RepositoryName, StoreError, Tag};
@@ -43,6 +45,13 @@ enum RowFault {
     DeliversTwice,
     NeverCompletes,
     HoldersOldestFirst,
+    HistoryOldestFirst,
+    HistoryOfAllNames,
+    NeverEndsByItself,
+    ForgetsReversions,
+    RevivesNothing,
+    ForgetsLabels,
+    LabelsWithAnyPrefix,
 }
 
 #[derive(Debug)]
@@ -66,7 +75,11 @@ impl UnitOfWork for BrokenUnit {
     }
 
     fn manifests(&mut self) -> &mut dyn ManifestStore {
-        self.inner.as_mut().unwrap().manifests()
+        self
+    }
+
+    fn labels(&mut self) -> Option<&mut dyn LabelStore> {
+        self.inner.as_mut().unwrap().labels()
     }
 
     fn tags(&mut self) -> &mut dyn TagStore {
@@ -118,10 +131,24 @@ impl TagStore for BrokenUnit {
         &mut self,
         of: RepositoryId,
         name: &Tag,
-        manifest: i64,
+        target: TagTarget,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.inner().tags().set(of, name, manifest, now).await
+        let reversion = target.reversion && self.fault != RowFault::ForgetsReversions;
+        let target = target.with_reversion(reversion);
+        self.inner().tags().set(of, name, target, now).await
+    }
+
+    async fn set_end(
+        &mut self,
+        of: RepositoryId,
+        name: &Tag,
+        end: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        if self.fault == RowFault::NeverEndsByItself {
+            return self.inner().tags().set_end(of, name, None).await;
+        }
+        self.inner().tags().set_end(of, name, end).await
     }
 
     async fn end(&mut self, of: RepositoryId, name: &Tag, now: Timestamp) -> Result<bool, StoreError> {
@@ -143,6 +170,49 @@ impl TagStore for BrokenUnit {
             rows.truncate(1);
         }
         Ok(rows)
+    }
+}
+
+#[async_trait]
+impl ManifestStore for BrokenUnit {
+    async fn find(
+        &mut self,
+        of: RepositoryId,
+        digest: &Digest,
+    ) -> Result<Option<StoredManifest>, StoreError> {
+        self.inner().manifests().find(of, digest).await
+    }
+
+    async fn live(
+        &mut self,
+        of: RepositoryId,
+        digests: &[Digest],
+    ) -> Result<HashMap<Digest, i64>, StoreError> {
+        self.inner().manifests().live(of, digests).await
+    }
+
+    async fn put(
+        &mut self,
+        of: RepositoryId,
+        manifest: &NewManifest,
+        now: Timestamp,
+    ) -> Result<(i64, PutOutcome), StoreError> {
+        self.inner().manifests().put(of, manifest, now).await
+    }
+
+    async fn end(&mut self, of: RepositoryId, manifest: i64, now: Timestamp) -> Result<(), StoreError> {
+        self.inner().manifests().end(of, manifest, now).await
+    }
+
+    async fn revive(&mut self, of: RepositoryId, manifest: i64) -> Result<bool, StoreError> {
+        if self.fault == RowFault::RevivesNothing {
+            return Ok(true);
+        }
+        self.inner().manifests().revive(of, manifest).await
+    }
+
+    async fn holds_blob(&mut self, of: RepositoryId, digest: &Digest) -> Result<bool, StoreError> {
+        self.inner().manifests().holds_blob(of, digest).await
     }
 }
 
@@ -358,6 +428,42 @@ impl MetadataStore for BrokenMetadata {
         self.inner.referrers(name, subject, artifact_type, page).await
     }
 
+    async fn tag_history(
+        &self,
+        name: &RepositoryName,
+        filter: &TagFilter,
+        skip: usize,
+        page: &PageRequest<TagPosition>,
+        now: Timestamp,
+    ) -> Result<Lookup<Vec<TagEntry>>, StoreError> {
+        let mut filter = filter.clone();
+        if self.fault == RowFault::HistoryOfAllNames {
+            filter.names = None;
+        }
+        let mut lookup = self.inner.tag_history(name, &filter, skip, page, now).await?;
+        if let (RowFault::HistoryOldestFirst, Some(entries)) = (self.fault, &mut lookup.found) {
+            entries.reverse();
+        }
+        Ok(lookup)
+    }
+
+    async fn labels(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        prefix: &str,
+    ) -> Result<Lookup<Vec<LabelRecord>>, StoreError> {
+        let prefix = match self.fault {
+            RowFault::LabelsWithAnyPrefix => "",
+            _ => prefix,
+        };
+        let mut lookup = self.inner.labels(name, digest, prefix).await?;
+        if let (RowFault::ForgetsLabels, Some(labels)) = (self.fault, &mut lookup.found) {
+            labels.clear();
+        }
+        Ok(lookup)
+    }
+
     async fn upload(&self, id: &str) -> Result<Option<UploadRecord>, StoreError> {
         self.inner.upload(id).await
     }
@@ -396,6 +502,13 @@ fn every_broken_metadata_store_is_caught() {
         DeliversTwice,
         NeverCompletes,
         HoldersOldestFirst,
+        HistoryOldestFirst,
+        HistoryOfAllNames,
+        NeverEndsByItself,
+        ForgetsReversions,
+        RevivesNothing,
+        ForgetsLabels,
+        LabelsWithAnyPrefix,
     ] {
         let report = run_metadata(move || {
             Arc::new(BrokenMetadata {

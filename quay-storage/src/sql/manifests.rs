@@ -145,6 +145,44 @@ impl ManifestStore for Unit {
         Ok(())
     }
 
+    async fn revive(&mut self, repository: RepositoryId, manifest: i64) -> Result<bool, StoreError> {
+        let sql = "SELECT m.live, COUNT(e.digest), COUNT(b.id) FROM qr_manifest m LEFT JOIN qr_manifest_edge e \
+                   ON e.manifest_id = m.id AND e.held = 1 AND e.kind IN ('config', 'layer') \
+                   LEFT JOIN qr_blob b ON b.digest = e.digest WHERE m.id = ? AND m.repository_id = ? GROUP BY m.live";
+        let Some(row) = self.row(sql, values![manifest, repository]).await? else {
+            return Ok(false);
+        };
+        if row.opt_int(0)?.is_some() {
+            return Ok(true);
+        }
+        if row.int(1)? != row.int(2)? {
+            return Ok(false);
+        }
+        self.touch(repository);
+        let rows = self
+            .rows(
+                "SELECT DISTINCT b.id FROM qr_manifest_edge e JOIN qr_blob b ON b.digest = e.digest \
+                 WHERE e.manifest_id = ? AND e.held = 1 AND e.kind IN ('config', 'layer') ORDER BY b.id",
+                values![manifest],
+            )
+            .await?;
+        for row in &rows {
+            self.ensure(
+                "qr_blob_link",
+                &["repository_id", "blob_id"],
+                values![repository, row.int(0)?],
+                &["repository_id", "blob_id"],
+            )
+            .await?;
+        }
+        self.defer(
+            "UPDATE qr_manifest SET live = 1, deleted_ms = NULL WHERE id = ? AND repository_id = ?",
+            values![manifest, repository],
+        )
+        .await?;
+        Ok(true)
+    }
+
     async fn holds_blob(&mut self, repository: RepositoryId, digest: &Digest) -> Result<bool, StoreError> {
         let rows = self
             .rows(

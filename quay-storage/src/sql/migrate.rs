@@ -19,6 +19,11 @@ macro_rules! migrations {
                 "accounts",
                 include_str!(concat!("../../migrations/", $dialect, "/0002_accounts.sql")),
             ),
+            (
+                3,
+                "content",
+                include_str!(concat!("../../migrations/", $dialect, "/0003_content.sql")),
+            ),
         ]
     };
 }

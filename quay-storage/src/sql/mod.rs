@@ -12,7 +12,9 @@ mod connect;
 mod db;
 mod dialect;
 mod foreign;
+mod history;
 mod insert;
+mod labels;
 mod manifests;
 mod migrate;
 mod outbox;
@@ -29,12 +31,13 @@ mod uploads;
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use quay_core::StoreError;
 use quay_core::metadata::{
-    BlobRecord, LinkedBlob, Lookup, ManifestRecord, MetadataStore, PageRequest, Referrer, RepositoryId,
-    RepositoryRecord, UnitOfWork, UploadRecord,
+    BlobRecord, LabelRecord, LinkedBlob, Lookup, ManifestRecord, MetadataStore, PageRequest, Referrer,
+    RepositoryId, RepositoryRecord, TagEntry, TagFilter, TagPosition, UnitOfWork, UploadRecord,
 };
 #[cfg(feature = "sqlite")]
 use quay_core::runtime::Spawner;
@@ -235,6 +238,30 @@ impl MetadataStore for SqlMetadata {
         page: &PageRequest<Digest>,
     ) -> Result<Lookup<Vec<Referrer>>, StoreError> {
         self.read_referrers(name, subject, artifact_type, page).await
+    }
+
+    async fn tag_history(
+        &self,
+        name: &RepositoryName,
+        filter: &TagFilter,
+        skip: usize,
+        page: &PageRequest<TagPosition>,
+        now: Timestamp,
+    ) -> Result<Lookup<Vec<TagEntry>>, StoreError> {
+        self.read_history(name, filter, skip, page, now).await
+    }
+
+    async fn labels(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        prefix: &str,
+    ) -> Result<Lookup<Vec<LabelRecord>>, StoreError> {
+        self.read_labels(name, digest, prefix).await
+    }
+
+    async fn time_machine(&self, namespace: &str) -> Result<Option<Duration>, StoreError> {
+        self.read_time_machine(namespace).await
     }
 
     async fn upload(&self, id: &str) -> Result<Option<UploadRecord>, StoreError> {

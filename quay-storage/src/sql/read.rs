@@ -83,7 +83,7 @@ pub(super) fn upload_of(row: &Row) -> Result<UploadRecord, StoreError> {
 }
 
 /// A page's length as a database takes it.
-fn limit(limit: usize) -> i64 {
+pub(super) fn limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 

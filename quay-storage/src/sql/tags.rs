@@ -1,7 +1,7 @@
 //! Tags in a unit of work.
 
 use async_trait::async_trait;
-use quay_core::metadata::{RepositoryId, TagRecord, TagStore};
+use quay_core::metadata::{RepositoryId, TagRecord, TagStore, TagTarget};
 use quay_core::runtime::Timestamp;
 use quay_core::{StoreError, Tag};
 
@@ -9,7 +9,10 @@ use super::db::{LIST, Row, padded, placeholders, values};
 use super::rows::Rows as _;
 use super::unit::Unit;
 
-fn tag_of(row: &Row) -> Result<TagRecord, StoreError> {
+/// The columns that [`tag_of`] reads, of the tables `t` and `m`.
+pub(super) const COLUMNS: &str = "t.id, t.name, t.manifest_id, m.digest, t.start_ms, t.end_ms, t.reversion";
+
+pub(super) fn tag_of(row: &Row) -> Result<TagRecord, StoreError> {
     Ok(TagRecord::new(
         row.int(0)?,
         row.parsed(1)?,
@@ -17,10 +20,11 @@ fn tag_of(row: &Row) -> Result<TagRecord, StoreError> {
         row.parsed(3)?,
         Timestamp::from_millis(row.int(4)?),
         row.opt_int(5)?.map(Timestamp::from_millis),
-    ))
+    )
+    .with_reversion(row.int(6)? != 0))
 }
 
-const TAG: &str = "SELECT t.id, t.name, t.manifest_id, m.digest, t.start_ms, t.end_ms FROM qr_tag t \
+const TAG: &str = "SELECT t.id, t.name, t.manifest_id, m.digest, t.start_ms, t.end_ms, t.reversion FROM qr_tag t \
      JOIN qr_manifest m ON m.id = t.manifest_id WHERE t.repository_id = ?";
 
 #[async_trait]
@@ -60,7 +64,7 @@ impl TagStore for Unit {
         &mut self,
         repository: RepositoryId,
         name: &Tag,
-        manifest: i64,
+        target: TagTarget,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         self.touch(repository);
@@ -81,12 +85,35 @@ impl TagStore for Unit {
             .await?;
         }
         self.defer(
-            "INSERT INTO qr_tag (repository_id, name, manifest_id, start_ms, live, hidden, reversion) \
-             VALUES (?, ?, ?, ?, 1, 0, 0)",
-            values![repository, name.as_str(), manifest, start],
+            "INSERT INTO qr_tag (repository_id, name, manifest_id, start_ms, end_ms, live, hidden, reversion) \
+             VALUES (?, ?, ?, ?, ?, 1, 0, ?)",
+            values![
+                repository,
+                name.as_str(),
+                target.manifest,
+                start,
+                target.end.map(Timestamp::as_millis),
+                target.reversion
+            ],
         )
         .await?;
         Ok(())
+    }
+
+    async fn set_end(
+        &mut self,
+        repository: RepositoryId,
+        name: &Tag,
+        end: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        self.touch(repository);
+        let changed = self
+            .run(
+                "UPDATE qr_tag SET end_ms = ? WHERE repository_id = ? AND name = ? AND live = 1",
+                values![end.map(Timestamp::as_millis), repository, name.as_str()],
+            )
+            .await?;
+        Ok(changed > 0)
     }
 
     async fn end(

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use async_trait::async_trait;
 use quay_core::accounts::ActionLog;
 use quay_core::metadata::{
-    BlobIndex, ManifestStore, Outbox, RepositoryId, RepositoryStore, TagStore, UnitOfWork, UploadStore,
+    BlobIndex, LabelStore, ManifestStore, Outbox, RepositoryId, RepositoryStore, TagStore, UnitOfWork,
+    UploadStore,
 };
 use quay_core::{RepositoryName, StoreError};
 
@@ -162,6 +163,10 @@ impl UnitOfWork for Unit {
 
     fn outbox(&mut self) -> &mut dyn Outbox {
         self
+    }
+
+    fn labels(&mut self) -> Option<&mut dyn LabelStore> {
+        Some(self)
     }
 
     fn action_log(&mut self) -> Option<&mut dyn ActionLog> {

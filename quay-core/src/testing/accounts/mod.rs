@@ -9,6 +9,7 @@ mod grants;
 mod identities;
 mod namespaces;
 mod notices;
+mod repositories;
 mod teams;
 
 use std::sync::Arc;
@@ -75,6 +76,10 @@ cases! { dyn AccountStore:
         everybody_sees_what_they_may,
         what_is_seen_in_several_ways_is_listed_once,
         default_permissions_are_kept,
+    }
+    repositories {
+        a_namespace_is_listed_as_it_is_seen,
+        a_repository_changes_and_goes,
     }
     credentials {
         app_tokens_are_kept,

@@ -74,6 +74,8 @@ macro_rules! visible_part {
     };
 }
 
+pub(super) use visible_part;
+
 reads!(GrantReader {
     async fn standing(
         &mut self,

@@ -5,6 +5,7 @@ mod grants;
 mod identities;
 mod log;
 mod notices;
+mod repositories;
 mod teams;
 
 use std::borrow::Cow;

@@ -1,0 +1,294 @@
+//! The time machine: a repository's tags as a history that can be looked at, moved on and put back.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::labels::find_live;
+use super::{Registry, unknown_name};
+use crate::accounts::LogKind;
+use crate::caller::Caller;
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind};
+use crate::metadata::{PageRequest, TagEntry, TagFilter, TagNames, TagPosition, TagTarget};
+use crate::name::{RepositoryName, Tag};
+use crate::runtime::Timestamp;
+
+/// Rows on one page of history at the most.
+const MOST: usize = 500;
+
+/// What is asked of a repository's history.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct HistoryRequest {
+    /// Which names; all when absent.
+    pub names: Option<TagNames>,
+    /// Whether only tags count that are alive.
+    pub alive: bool,
+    /// Rows passed over.
+    pub skip: usize,
+    /// Where the page goes on.
+    pub after: Option<TagPosition>,
+    /// Rows on the page, 500 at the most.
+    pub limit: usize,
+}
+
+impl HistoryRequest {
+    /// The newest `limit` rows.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            ..Self::default()
+        }
+    }
+
+    /// Only tags that are alive.
+    #[must_use]
+    pub const fn with_alive(mut self, alive: bool) -> Self {
+        self.alive = alive;
+        self
+    }
+
+    /// Only these names.
+    #[must_use]
+    pub fn with_names(mut self, names: Option<TagNames>) -> Self {
+        self.names = names;
+        self
+    }
+
+    /// Goes on behind a row, or passes rows over.
+    #[must_use]
+    pub fn with_start(mut self, after: Option<TagPosition>, skip: usize) -> Self {
+        self.after = after;
+        self.skip = skip;
+        self
+    }
+}
+
+/// A page of history.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct HistoryPage {
+    /// The rows, what began last first.
+    pub entries: Vec<TagEntry>,
+    /// Whether more follow.
+    pub more: bool,
+}
+
+/// When a tag ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::exhaustive_enums, reason = "as it is, never, or then")]
+pub enum Expiration {
+    /// As it is.
+    #[default]
+    Kept,
+    /// Never.
+    Never,
+    /// Then.
+    At(Timestamp),
+}
+
+/// What becomes of a tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct TagChange {
+    /// When it ends.
+    pub expiration: Expiration,
+    /// The manifest that it is moved to.
+    pub target: Option<Digest>,
+}
+
+impl TagChange {
+    /// A tag's new end and target.
+    #[must_use]
+    pub const fn new(expiration: Expiration, target: Option<Digest>) -> Self {
+        Self { expiration, target }
+    }
+}
+
+fn no_such_tag() -> Error {
+    Error::new(ErrorKind::NotFound, "Not Found")
+}
+
+fn seconds(time: Option<Timestamp>) -> Option<i64> {
+    time.map(|time| time.as_millis().div_euclid(1000))
+}
+
+impl Registry {
+    /// How long tags of a namespace can be brought back once they have ended.
+    async fn window(&self, name: &RepositoryName) -> Result<Duration, Error> {
+        let own = self.0.metadata.time_machine(name.namespace()).await?;
+        Ok(own.unwrap_or(self.0.options.time_machine))
+    }
+
+    /// A page of the history of a repository's tags: those that are alive, and those that ended no longer ago
+    /// than they can be brought back.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NameUnknown`], what keeps the caller from pulling, or a store's.
+    pub async fn tag_history(
+        &self,
+        name: &RepositoryName,
+        request: &HistoryRequest,
+        caller: &Caller,
+    ) -> Result<HistoryPage, Error> {
+        let now = self.0.runtime.clock.now();
+        let window = self.window(name).await?;
+        let filter = TagFilter::new(now.minus(window))
+            .with_names(request.names.clone())
+            .with_alive(request.alive);
+        let limit = request.limit.min(MOST);
+        let page = PageRequest::new(request.after.clone(), limit.saturating_add(1));
+        let lookup = self
+            .0
+            .metadata
+            .tag_history(name, &filter, request.skip, &page, now)
+            .await?;
+        self.readable(name, lookup.repository.as_deref(), caller).await?;
+        let mut entries = lookup.found.unwrap_or_default();
+        let more = limit > 0 && entries.len() > limit;
+        entries.truncate(limit);
+        Ok(HistoryPage { entries, more })
+    }
+
+    /// Sets when a tag ends, and moves it, or makes it. A time is kept within what the registry allows, counted
+    /// from when the tag began.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] without such a manifest, or such a tag whose end is to be set;
+    /// [`ErrorKind::Rejected`] for an end that is past; what keeps the caller from changing the repository, or a
+    /// store's.
+    pub async fn change_tag(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+        change: TagChange,
+        caller: &Caller,
+    ) -> Result<(), Error> {
+        self.changeable(name, caller).await?;
+        let now = self.0.runtime.clock.now();
+        if matches!(change.expiration, Expiration::At(end) if end <= now) {
+            return Err(Error::new(
+                ErrorKind::Rejected,
+                "the time at which a tag expires must lie in the future",
+            ));
+        }
+        transact!(
+            self,
+            |unit| async {
+                let repository = unit
+                    .repositories()
+                    .find(name)
+                    .await?
+                    .ok_or_else(|| unknown_name(name))?
+                    .id;
+                let live = unit
+                    .tags()
+                    .live(repository, std::slice::from_ref(tag), now)
+                    .await?
+                    .pop();
+                let end = match (change.expiration, &live) {
+                    (Expiration::Kept, _) => None,
+                    (Expiration::Never, _) => None,
+                    (Expiration::At(end), live) => {
+                        let start = live
+                            .as_ref()
+                            .filter(|_| change.target.is_none())
+                            .map_or(now, |row| row.start);
+                        let (shortest, longest) = self.0.options.tag_lifetime;
+                        Some(end.max(start.plus(shortest)).min(start.plus(longest)))
+                    }
+                };
+                if let Some(target) = &change.target {
+                    let (_, manifest) = find_live(&mut *unit, name, target).await?;
+                    let moved = live.as_ref().is_none_or(|row| row.manifest_id != manifest);
+                    if moved {
+                        unit.tags()
+                            .set(repository, tag, TagTarget::new(manifest).with_end(end), now)
+                            .await?;
+                        let (kind, original) = match &live {
+                            Some(row) => (LogKind::MoveTag, Some(row.digest)),
+                            None => (LogKind::CreateTag, None),
+                        };
+                        let more = json!({
+                            "tag": tag.as_str(),
+                            "manifest_digest": target,
+                            "original_manifest_digest": original,
+                        });
+                        self.log_change(&mut *unit, kind, name, repository, more, caller)
+                            .await?;
+                    }
+                }
+                if change.expiration == Expiration::Kept {
+                    return Ok(());
+                }
+                if change.target.is_none() && live.is_none() {
+                    return Err(no_such_tag());
+                }
+                let old = live.as_ref().and_then(|row| row.end);
+                unit.tags().set_end(repository, tag, end).await?;
+                if old.is_some() || end.is_some() {
+                    let more = json!({
+                        "tag": tag.as_str(),
+                        "expiration_date": seconds(end),
+                        "old_expiration_date": seconds(old),
+                    });
+                    self.log_change(
+                        &mut *unit,
+                        LogKind::ChangeTagExpiration,
+                        name,
+                        repository,
+                        more,
+                        caller,
+                    )
+                    .await?;
+                }
+                Ok(())
+            },
+            self.changeable(name, caller).await?
+        )
+    }
+
+    /// Points a tag at a manifest that it, or another one, has pointed at before, as a reversion. A manifest that
+    /// was deleted comes back, as long as what it holds is still there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when the manifest cannot be brought back, what keeps the caller from changing the
+    /// repository, or a store's.
+    pub async fn restore_tag(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+        target: &Digest,
+        caller: &Caller,
+    ) -> Result<(), Error> {
+        self.changeable(name, caller).await?;
+        let now = self.0.runtime.clock.now();
+        transact!(
+            self,
+            |unit| async {
+                let repository = unit
+                    .repositories()
+                    .find(name)
+                    .await?
+                    .ok_or_else(|| unknown_name(name))?
+                    .id;
+                let row = unit
+                    .manifests()
+                    .find(repository, target)
+                    .await?
+                    .ok_or_else(no_such_tag)?;
+                if !row.live && !unit.manifests().revive(repository, row.id).await? {
+                    return Err(no_such_tag());
+                }
+                let target_row = TagTarget::new(row.id).with_reversion(true);
+                unit.tags().set(repository, tag, target_row, now).await?;
+                let more = json!({ "tag": tag.as_str(), "manifest_digest": target });
+                self.log_change(&mut *unit, LogKind::RevertTag, name, repository, more, caller)
+                    .await
+            },
+            self.changeable(name, caller).await?
+        )
+    }
+}
