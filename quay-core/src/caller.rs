@@ -139,6 +139,8 @@ pub struct Caller {
     pub user_agent: Option<Arc<str>>,
     /// Ties log lines of one request together.
     pub request_id: Option<Arc<str>>,
+    /// What the action log is told of the credential besides: members of an object.
+    pub credential_details: Option<Arc<serde_json::Value>>,
 }
 
 impl Caller {
@@ -154,6 +156,7 @@ impl Caller {
             client_address: None,
             user_agent: None,
             request_id: None,
+            credential_details: None,
         }
     }
 
@@ -212,6 +215,13 @@ impl Caller {
     #[must_use]
     pub fn with_user_agent(mut self, user_agent: Option<Arc<str>>) -> Self {
         self.user_agent = user_agent;
+        self
+    }
+
+    /// Adds what the action log is told of the credential.
+    #[must_use]
+    pub fn with_credential_details(mut self, details: Option<Arc<serde_json::Value>>) -> Self {
+        self.credential_details = details;
         self
     }
 

@@ -191,7 +191,7 @@ pub(crate) async fn site(
         .with_login_attempts(attempts)
         .with_authenticators(vec![Arc::new(oauth), credentials])
         .with_nested_names(config.registry.nested_names);
-    let api = ApiService::new(accounts.clone(), api_settings);
+    let api = ApiService::new(accounts.clone(), registry.clone(), api_settings);
     let web = WebService::new(&api, checks);
     Ok(Site::new(
         RegistryService::new(registry.clone(), settings.with_authenticators(vec![tokens])),

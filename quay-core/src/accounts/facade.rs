@@ -449,19 +449,36 @@ impl Accounts {
         entry.namespace = namespace.or(caller.account()).map(ToOwned::to_owned);
         entry.performer = caller.account().map(ToOwned::to_owned);
         entry.address = caller.client_address;
-        if caller.credential == CredentialKind::OAuthToken
-            && let Some(uuid) = &caller.credential_id
-            && let Some((token, application)) = self.reader().oauth_token(OAuthTokenKey::Uuid(uuid)).await?
-            && let Value::Object(object) = &mut entry.metadata
+        if let (Some(Value::Object(details)), Value::Object(object)) =
+            (self.credential_details(caller).await?, &mut entry.metadata)
         {
-            object.insert("oauth_token_id".to_owned(), json!(token.id));
-            object.insert(
-                "oauth_token_application_id".to_owned(),
-                json!(application.client_id),
-            );
-            object.insert("oauth_token_application".to_owned(), json!(application.name));
+            object.extend(details);
         }
         Ok(entry)
+    }
+
+    /// What the action log is told of a caller's credential.
+    async fn credential_details(&self, caller: &Caller) -> Result<Option<Value>, Error> {
+        let (CredentialKind::OAuthToken, Some(uuid)) = (caller.credential, &caller.credential_id) else {
+            return Ok(None);
+        };
+        let found = self.reader().oauth_token(OAuthTokenKey::Uuid(uuid)).await?;
+        Ok(found.map(|(token, application)| {
+            json!({
+                "oauth_token_id": token.id,
+                "oauth_token_application_id": application.client_id,
+                "oauth_token_application": application.name,
+            })
+        }))
+    }
+
+    /// A caller with what the action log is told of the credential, for operations on content.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn described(&self, caller: &Caller) -> Result<Caller, Error> {
+        let details = self.credential_details(caller).await?;
+        Ok(caller.clone().with_credential_details(details.map(Arc::new)))
     }
 
     /// Names of accounts by id, each looked up once.

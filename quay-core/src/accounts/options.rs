@@ -103,6 +103,8 @@ pub struct AccountOptions {
     pub default_tag_expiration_s: i64,
     /// `FEATURE_CHANGE_TAG_EXPIRATION`.
     pub change_tag_expiration: bool,
+    /// `FEATURE_REPO_MIRROR`: whether what may be done to a repository can be changed.
+    pub repository_states: bool,
     /// `FEATURE_PUBLIC_CATALOG`.
     pub public_catalog: bool,
     /// `CREATE_PRIVATE_REPO_ON_PUSH`.
@@ -190,6 +192,7 @@ impl AccountOptions {
             tag_expirations_s: vec![0, DAY, 7 * DAY, 14 * DAY, 28 * DAY],
             default_tag_expiration_s: 14 * DAY,
             change_tag_expiration: true,
+            repository_states: false,
             public_catalog: false,
             private_on_push: true,
             namespace_on_push: false,

@@ -76,7 +76,7 @@ pub enum MailFailure {
 }
 
 impl Reader<'_> {
-    fn duration(&self, name: &str) -> Result<Duration, InvalidConfig> {
+    pub(super) fn duration(&self, name: &str) -> Result<Duration, InvalidConfig> {
         const FORM: &str = "must be a number followed by s, m, h, d, w or y, such as 10m";
         duration::parse(&self.text(name)?).ok_or_else(|| wrong(name, FORM))
     }
@@ -93,7 +93,7 @@ impl Reader<'_> {
         self.number(name).map(Duration::from_secs)
     }
 
-    fn texts(&self, name: &str) -> Result<Vec<String>, InvalidConfig> {
+    pub(super) fn texts(&self, name: &str) -> Result<Vec<String>, InvalidConfig> {
         let items = match self.value(name)? {
             Value::Array(items) => items,
             _ => Vec::new(),
@@ -352,6 +352,7 @@ impl Reader<'_> {
             tag_expirations_s,
             default_tag_expiration_s,
             change_tag_expiration: self.boolean("FEATURE_CHANGE_TAG_EXPIRATION")?,
+            repository_states: self.boolean("FEATURE_REPO_MIRROR")?,
             public_catalog: self.boolean("FEATURE_PUBLIC_CATALOG")?,
             private_on_push: self.boolean("CREATE_PRIVATE_REPO_ON_PUSH")?,
             namespace_on_push: self.boolean("CREATE_NAMESPACE_ON_PUSH")?,

@@ -484,12 +484,12 @@ keys! {
     "SUPER_USERS" List "[]" - [in_effect];
 }
 "tags" {
-    "DEFAULT_LABEL_KEY_RESERVED_PREFIXES" List r#"["com.docker.", "io.docker.", "org.dockerproject.", "org.opencontainers.", "io.cncf.", "io.kubernetes.", "io.k8s.", "io.quay", "com.coreos", "com.tectonic", "internal", "quay"]"# - [];
+    "DEFAULT_LABEL_KEY_RESERVED_PREFIXES" List r#"["com.docker.", "io.docker.", "org.dockerproject.", "org.opencontainers.", "io.cncf.", "io.kubernetes.", "io.k8s.", "io.quay", "com.coreos", "com.tectonic", "internal", "quay"]"# - [in_effect];
     "DEFAULT_TAG_EXPIRATION" Text r#""2w""# - [in_effect];
     "FEATURE_CHANGE_TAG_EXPIRATION" Boolean "true" - [in_effect];
-    "LABELED_EXPIRATION_MAXIMUM" Text r#""104w""# - [];
-    "LABELED_EXPIRATION_MINIMUM" Text r#""1h""# - [];
-    "LABEL_KEY_RESERVED_PREFIXES" List "[]" - [];
+    "LABELED_EXPIRATION_MAXIMUM" Text r#""104w""# - [in_effect];
+    "LABELED_EXPIRATION_MINIMUM" Text r#""1h""# - [in_effect];
+    "LABEL_KEY_RESERVED_PREFIXES" List "[]" - [in_effect];
     "TAG_EXPIRATION_OPTIONS" List r#"["0s", "1d", "1w", "2w", "4w"]"# - [in_effect];
 }
 "team_sync" {

@@ -195,8 +195,33 @@ impl<'a> Reader<'a> {
             } else {
                 ActionLogging::Strict
             },
+            time_machine: self.duration("DEFAULT_TAG_EXPIRATION")?,
+            tag_lifetime: self.tag_lifetime()?,
+            reserved_labels: self.reserved_labels()?,
             ..Options::default()
         })
+    }
+
+    fn tag_lifetime(&self) -> Result<(Duration, Duration), InvalidConfig> {
+        const SHORTEST: &str = "LABELED_EXPIRATION_MINIMUM";
+        const LONGEST: &str = "LABELED_EXPIRATION_MAXIMUM";
+        let (shortest, longest) = (self.duration(SHORTEST)?, self.duration(LONGEST)?);
+        if shortest > longest {
+            return Err(wrong(SHORTEST, format!("must not be longer than {LONGEST}")));
+        }
+        Ok((shortest, longest))
+    }
+
+    /// Those that Quay has, or others, and more besides.
+    fn reserved_labels(&self) -> Result<Vec<String>, InvalidConfig> {
+        const MORE: &str = "LABEL_KEY_RESERVED_PREFIXES";
+        let mut prefixes = self.texts("DEFAULT_LABEL_KEY_RESERVED_PREFIXES")?;
+        let more = self.texts(MORE)?;
+        if let Some(prefix) = more.iter().find(|prefix| !prefix.ends_with('.')) {
+            return Err(wrong(MORE, format!("{prefix:?} must end with a dot")));
+        }
+        prefixes.extend(more);
+        Ok(prefixes)
     }
 
     /// A size with its unit: `20G`, `512M`.

@@ -73,7 +73,9 @@ fn describe(caller: &Caller, metadata: &mut Map<String, Value>) {
         Principal::Token(name) => put("token", name.as_ref().into()),
         Principal::Anonymous | Principal::System => {}
     }
-    if let Some(id) = &caller.credential_id {
+    if let Some(Value::Object(details)) = caller.credential_details.as_deref() {
+        metadata.extend(details.clone());
+    } else if let Some(id) = &caller.credential_id {
         match credential {
             CredentialKind::AppSpecificToken => put("app_specific_token", id.as_ref().into()),
             CredentialKind::OAuthToken => put("oauth_token_uuid", id.as_ref().into()),
@@ -132,7 +134,7 @@ impl Registry {
         }
     }
 
-    /// Notes a change of a repository's content, with more about it.
+    /// Notes a change of a repository's content, with more about it. What is null there is left out.
     pub(super) async fn log_change(
         &self,
         unit: &mut dyn UnitOfWork,
@@ -145,11 +147,11 @@ impl Registry {
         if !self.logs() {
             return Ok(());
         }
-        let mut metadata = about(name);
-        if let Value::Object(more) = more {
-            metadata.extend(more.into_iter().filter(|(_, value)| !value.is_null()));
+        let mut entry = self.log_entry(kind, name, repository, caller, about(name));
+        if let (Value::Object(metadata), Value::Object(more)) = (&mut entry.metadata, more) {
+            metadata.extend(more);
+            metadata.retain(|_, value| !value.is_null());
         }
-        let entry = self.log_entry(kind, name, repository, caller, metadata);
         match unit.action_log() {
             Some(log) => Ok(log.append(&[entry]).await?),
             None => Ok(()),

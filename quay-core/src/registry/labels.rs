@@ -194,6 +194,7 @@ impl Registry {
                     "value": label.value,
                     "media_type": label.media_type,
                     "manifest_digest": digest,
+                    "username": null,
                 });
                 self.log_change(
                     &mut *unit,
@@ -243,6 +244,7 @@ impl Registry {
                     "key": label.key,
                     "value": label.value,
                     "manifest_digest": digest,
+                    "username": null,
                 });
                 self.log_change(
                     &mut *unit,

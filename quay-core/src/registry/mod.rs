@@ -366,6 +366,15 @@ impl Registry {
         self.writable(name, Action::Push, caller).await.map(drop)
     }
 
+    /// Whether the caller may change tags and labels of a repository, which must exist. The operations themselves
+    /// ask again.
+    ///
+    /// # Errors
+    /// What keeps the caller from changing it, or a store's.
+    pub async fn may_change(&self, name: &RepositoryName, caller: &Caller) -> Result<(), Error> {
+        self.changeable(name, caller).await
+    }
+
     /// The repository that a change goes to, within its unit of work: the one that was found and
     /// authorised, or a new one. One that was made by somebody else since then is a conflict, so that the
     /// caller is authorised anew.

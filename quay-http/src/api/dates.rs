@@ -29,9 +29,28 @@ pub(crate) fn iso8601(time: Timestamp) -> String {
     format!("{year}-{month:02}-{day}T{clock}Z")
 }
 
+/// Reads a time as configurations of images write it (RFC 3339); `None` for what is none.
+pub(crate) fn parse_rfc3339(text: &str) -> Option<Timestamp> {
+    let time: jiff::Timestamp = text.parse().ok()?;
+    Some(Timestamp::from_millis(time.as_millisecond()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_read() {
+        for (text, expected) in [
+            ("2006-01-02T15:04:05Z", Some(1_136_214_245_000)),
+            ("2006-01-02T15:04:05.123456789Z", Some(1_136_214_245_123)),
+            ("2006-01-02T17:04:05+02:00", Some(1_136_214_245_000)),
+            ("yesterday", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_rfc3339(text).map(Timestamp::as_millis), expected, "{text}");
+        }
+    }
 
     #[test]
     fn table() {

@@ -13,7 +13,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use quay_core::accounts::{AccountOptions, Accounts, Seal};
 use quay_core::blob_store::ByteStream;
-use quay_core::{Error, ErrorKind, Principal, RepositoryName};
+use quay_core::{Error, ErrorKind, Principal, Registry, RepositoryName};
 use tracing::Instrument as _;
 
 use super::checks::{self, Refusal};
@@ -46,13 +46,13 @@ pub struct ApiService {
 }
 
 impl ApiService {
-    /// A service of what the options of `accounts` switch on.
+    /// A service of what the options of `accounts` switch on, over the content of `registry`.
     #[must_use]
-    pub fn new(accounts: Accounts, settings: ApiSettings) -> Self {
+    pub fn new(accounts: Accounts, registry: Registry, settings: ApiSettings) -> Self {
         let router = Router::new(accounts.options(), settings.nested_names);
         let request_ids = RequestIds::new(accounts.runtime());
         Self {
-            state: Arc::new(ApiState::new(accounts, settings)),
+            state: Arc::new(ApiState::new(accounts, registry, settings)),
             router: Arc::new(router),
             request_ids: Arc::new(request_ids),
         }

@@ -13,6 +13,7 @@ fn is_on(feature: &str, options: &AccountOptions) -> bool {
         "FEATURE_USER_INITIALIZE" => options.user_initialize,
         "FEATURE_DIRECT_LOGIN" => options.direct_login,
         "FEATURE_APP_SPECIFIC_TOKENS" => options.app_tokens,
+        "FEATURE_REPO_MIRROR" => options.repository_states,
         "FEATURE_ASSIGN_OAUTH_TOKEN" => options.assign_oauth_tokens,
         _ => false,
     }

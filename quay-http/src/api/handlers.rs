@@ -2,11 +2,14 @@
 
 mod applications;
 mod lists;
+mod manifests;
 mod organizations;
 mod permissions;
+mod repositories;
 mod robots;
 mod search;
 mod superusers;
+mod tags;
 mod teams;
 mod users;
 mod views;
@@ -28,6 +31,31 @@ fn text<'a>(exchange: &'a Exchange, member: &str) -> &'a str {
 fn role(exchange: &Exchange) -> Result<RepositoryRole, Error> {
     RepositoryRole::from_name(text(exchange, "role"))
         .ok_or_else(|| Error::new(ErrorKind::InvalidRequest, "Invalid role"))
+}
+
+/// An error of the registry's as the API tells it: the registry does not say whether somebody must log in first.
+fn told(error: Error, exchange: &Exchange) -> Error {
+    let anonymous = exchange.caller.principal == quay_core::Principal::Anonymous;
+    match error.kind() {
+        ErrorKind::Unauthorized if anonymous => {
+            Error::new(ErrorKind::InvalidToken, "Requires authentication")
+        }
+        ErrorKind::Unauthorized => Error::new(ErrorKind::Forbidden, "Unauthorized"),
+        ErrorKind::NameUnknown | ErrorKind::ManifestUnknown => Error::new(ErrorKind::NotFound, "Not Found"),
+        _ => error,
+    }
+}
+
+/// What is wrong with a request to change a repository's content: told to those alone who may change it.
+async fn wrong(exchange: &Exchange, error: Error) -> Error {
+    let name = match exchange.repository() {
+        Ok(name) => name,
+        Err(missing) => return missing,
+    };
+    match exchange.state.registry.may_change(name, &exchange.caller).await {
+        Ok(()) => error,
+        Err(refused) => told(refused, exchange),
+    }
 }
 
 /// Answers one operation.
@@ -52,10 +80,14 @@ macro_rules! handlers {
 
 handlers! {
     "acceptOrganizationTeamInvite" => teams::accept,
+    "addManifestLabel" => manifests::add_label,
     "approveServiceKey" => superusers::approve_key,
     "changeInstallUser" => superusers::change_user,
     "changeOrganization" => superusers::change_organization,
     "changeOrganizationDetails" => organizations::change,
+    "changeRepoState" => repositories::change_state,
+    "changeRepoVisibility" => repositories::change_visibility,
+    "changeTag" => tags::change,
     "changeTeamPermissions" => permissions::set_team,
     "changeToken" => super::repotoken::gone,
     "changeUserDetails" => users::change,
@@ -71,6 +103,7 @@ handlers! {
     "createOrganizationApplication" => applications::create,
     "createOrganizationApplicationToken" => applications::create_token,
     "createOrganizationPrototypePermission" => organizations::create_prototype,
+    "createRepo" => repositories::create,
     "createServiceKey" => superusers::create_key,
     "createStar" => users::star,
     "createToken" => super::repotoken::gone,
@@ -78,9 +111,12 @@ handlers! {
     "createUserRobotFederation" => robots::set_federation,
     "declineOrganizationTeamInvite" => teams::decline,
     "deleteAdminedOrganization" => organizations::delete,
+    "deleteAssignedAuthorization" => users::decline_assignment,
     "deleteCurrentUser" => users::delete,
+    "deleteFullTag" => tags::delete,
     "deleteGlobalMessage" => superusers::delete_message,
     "deleteInstallUser" => superusers::delete_user,
+    "deleteManifestLabel" => manifests::delete_label,
     "deleteOrgRobot" => robots::delete,
     "deleteOrgRobotFederation" => robots::delete_federation,
     "deleteOrganization" => superusers::delete_organization,
@@ -89,26 +125,27 @@ handlers! {
     "deleteOrganizationPrototypePermission" => organizations::delete_prototype,
     "deleteOrganizationTeam" => teams::delete,
     "deleteOrganizationTeamMember" => teams::remove_member,
+    "deleteRepository" => repositories::delete,
     "deleteServiceKey" => superusers::delete_key,
     "deleteStar" => users::unstar,
     "deleteTeamMemberEmailInvite" => teams::delete_invite,
     "deleteTeamPermissions" => permissions::delete_team,
     "deleteToken" => super::repotoken::gone,
-    "deleteAssignedAuthorization" => users::decline_assignment,
     "deleteUserAuthorization" => users::delete_authorization,
     "deleteUserPermissions" => permissions::delete_user,
     "deleteUserRobot" => robots::delete,
     "deleteUserRobotFederation" => robots::delete_federation,
     "detachExternalLogin" => users::detach_external,
     "discovery" => super::discovery::discovery,
-    "generateUserClientKey" => users::client_key,
     "explainRepositoryPermission" => permissions::explain,
+    "generateUserClientKey" => users::client_key,
     "getAppToken" => applications::get_app_token,
     "getApplicationInformation" => applications::information,
     "getErrorDescription" => super::errors::describe,
     "getGlobalMessages" => superusers::messages,
     "getInstallUser" => superusers::get_user,
     "getLoggedInUser" => users::me_call,
+    "getManifestLabel" => manifests::get_label,
     "getMatchingEntities" => search::entities,
     "getOrgRobot" => robots::get,
     "getOrgRobotFederation" => robots::federation,
@@ -124,6 +161,8 @@ handlers! {
     "getOrganizationTeamMembers" => teams::list_members,
     "getOrganizationTeamPermissions" => teams::permissions,
     "getRegistryCapabilities" => super::capabilities::capabilities,
+    "getRepo" => repositories::get,
+    "getRepoManifest" => manifests::get,
     "getServiceKey" => superusers::get_key,
     "getTeamPermissions" => permissions::get_team,
     "getTokens" => super::repotoken::gone,
@@ -143,13 +182,16 @@ handlers! {
     "listAllOrganizations" => superusers::list_organizations,
     "listAllUsers" => superusers::list_users,
     "listAppTokens" => applications::list_app_tokens,
+    "listAssignedAuthorizations" => users::assignments,
+    "listManifestLabels" => manifests::labels,
     "listOrganizationApplicationTokens" => applications::list_tokens,
+    "listRepoTags" => tags::list,
     "listRepoTeamPermissions" => permissions::list_teams,
     "listRepoTokens" => super::repotoken::gone,
     "listRepoUserPermissions" => permissions::list_users,
+    "listRepos" => repositories::list,
     "listServiceKeys" => superusers::list_keys,
     "listStarredRepos" => users::stars,
-    "listAssignedAuthorizations" => users::assignments,
     "listUserAuthorizations" => users::authorizations,
     "listUserNotifications" => users::notices,
     "logout" => users::sign_out,
@@ -158,6 +200,7 @@ handlers! {
     "removeOrganizationMember" => organizations::remove_member,
     "requestRecoveryEmail" => users::recovery,
     "resetOrganizationApplicationClientSecret" => applications::reset_secret,
+    "restoreTag" => tags::restore,
     "retrieveExternalLoginAuthorizationUrl" => users::external_login,
     "revokeAppToken" => applications::delete_app_token,
     "scRegistryStatus" => superusers::registry_status,
@@ -168,6 +211,7 @@ handlers! {
     "updateOrganizationPrototypePermission" => organizations::change_prototype,
     "updateOrganizationTeam" => teams::put,
     "updateOrganizationTeamMember" => teams::add_member,
+    "updateRepo" => repositories::describe,
     "updateServiceKey" => superusers::change_key,
     "updateUserNotification" => users::one_notice,
     "verifyUser" => users::verify,

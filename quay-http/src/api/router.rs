@@ -1,6 +1,7 @@
 //! Paths of the API (`quay-api.md`, 1.1).
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use http::Method;
@@ -9,11 +10,12 @@ use quay_core::accounts::AccountOptions;
 
 use super::exchange::PathParameters;
 use super::features::offered;
-use super::operations::Operation;
+use super::operations::{Operation, paths};
 
 const BASE: &str = "/api/v1/";
 
-/// Every path that answers here. What is not served or switched off is not in it.
+/// Every path of the API. What is not served or switched off has no methods: it keeps the repository's name in a
+/// shorter path from taking it in.
 #[derive(Debug)]
 pub(crate) struct Router {
     /// The more particular ones first.
@@ -58,14 +60,17 @@ pub(crate) enum Routed {
 impl Router {
     /// A router of what is switched on.
     pub(crate) fn new(options: &AccountOptions, nested_names: bool) -> Self {
-        let mut routes: Vec<(&'static str, Route)> = Vec::new();
+        let mut methods: HashMap<&str, Vec<(&'static str, &'static Operation)>> = HashMap::new();
         for (path, method, operation) in offered(Some(options)) {
-            match routes.iter_mut().find(|(known, _)| *known == path.path) {
-                Some((_, route)) => route.methods.push((method, operation)),
-                None => routes.push((&path.path, Route::new(&path.path, (method, operation)))),
-            }
+            methods
+                .entry(path.path.as_str())
+                .or_default()
+                .push((method, operation));
         }
-        let mut routes: Vec<Route> = routes.into_iter().map(|(_, route)| route).collect();
+        let mut routes: Vec<Route> = paths()
+            .iter()
+            .map(|path| Route::new(&path.path, methods.remove(path.path.as_str()).unwrap_or_default()))
+            .collect();
         routes.sort_by_cached_key(|route| (Reverse(route.fixed()), route.ranks()));
         Self { routes, nested_names }
     }
@@ -81,6 +86,13 @@ impl Router {
             .iter()
             .filter_map(|route| Some((route, route.parameters(&segments, self.nested_names)?)));
         for (route, parameters) in fitting {
+            if route.methods.is_empty() || !route.refers(&parameters) {
+                return if allowed.is_empty() {
+                    Routed::Unknown
+                } else {
+                    Routed::Methods(allow(allowed))
+                };
+            }
             match (route.slash, slash) {
                 (true, false) => return Routed::SlashMissing,
                 (false, true) => continue,
@@ -103,14 +115,22 @@ impl Router {
 }
 
 impl Route {
-    fn new(path: &'static str, operation: (&'static str, &'static Operation)) -> Self {
+    fn new(path: &'static str, methods: Vec<(&'static str, &'static Operation)>) -> Self {
         let path = path.strip_prefix(BASE).unwrap_or(path);
         let (path, slash) = path.strip_suffix('/').map_or((path, false), |path| (path, true));
         Self {
             parts: path.split('/').map(Part::new).collect(),
             slash,
-            methods: vec![operation],
+            methods,
         }
+    }
+
+    /// Whether what stands for a manifest is a reference to one.
+    fn refers(&self, parameters: &PathParameters) -> bool {
+        self.parts.iter().all(|part| match part {
+            Part::ManifestReference(name) => is_manifest_reference(parameters.get(name)),
+            _ => true,
+        })
     }
 
     fn fixed(&self) -> usize {
@@ -180,13 +200,7 @@ impl Route {
                     }
                     name
                 }
-                Part::ManifestReference(name) => {
-                    if !taken.iter().all(|text| is_manifest_reference(text)) {
-                        return None;
-                    }
-                    name
-                }
-                Part::Parameter(name) => name,
+                Part::ManifestReference(name) | Part::Parameter(name) => name,
             };
             parameters.values.push(((*name).to_owned(), taken.join("/")));
         }
@@ -296,7 +310,12 @@ mod tests {
                 "repository/a/b/c/permissions/user/me",
                 "getUserPermissions a/b/c me",
             ),
-            ("GET", "repository/a/permissions/user/me", "unknown"),
+            // What is no other path may be a name of more parts.
+            (
+                "GET",
+                "repository/a/permissions/user/me",
+                "getRepo a/permissions/user/me",
+            ),
             (
                 "GET",
                 "repository/a%2Fb/permissions/user/me",
@@ -310,8 +329,16 @@ mod tests {
             ("GET", "repository/a%2F/permissions/user/me", "unknown"),
             ("GET", "repository/%2Fa/permissions/user/me", "unknown"),
             ("GET", "repository/a%2F%2Fb/permissions/user/me", "unknown"),
-            ("GET", "repository/a/b/permissions/user/m%2Fe", "unknown"),
-            ("GET", "repository/a/b/permissions%2Fuser/me", "unknown"),
+            (
+                "GET",
+                "repository/a/b/permissions/user/m%2Fe",
+                "getRepo a/b/permissions/user/m/e",
+            ),
+            (
+                "GET",
+                "repository/a/b/permissions%2Fuser/me",
+                "getRepo a/b/permissions/user/me",
+            ),
             ("DELETE", "user/starred/a%2Fb", "deleteStar a/b"),
             (
                 "GET",
@@ -323,7 +350,21 @@ mod tests {
             ("GET", "superuser/users/", "listAllUsers"),
             ("GET", "superuser/users/me", "getInstallUser me"),
             ("POST", "recovery", "unknown"),
-            ("GET", "repository/a/b", "unknown"),
+            ("GET", "repository/a/b", "getRepo a/b"),
+            ("GET", "repository/a%2Fb/c", "getRepo a/b/c"),
+            ("GET", "repository/a", "unknown"),
+            ("GET", "repository/a/b/", "unknown"),
+            ("GET", "repository/a/b/build/", "unknown"),
+            ("GET", "repository/a/b/logs", "unknown"),
+            ("GET", "repository/a/b/tag", "slash"),
+            ("DELETE", "repository/a/b/tag/v1", "deleteFullTag a/b v1"),
+            (
+                "GET",
+                "repository/a/b/manifest/sha256:ab",
+                "getRepoManifest a/b sha256:ab",
+            ),
+            ("GET", "repository/a/b/manifest/latest", "unknown"),
+            ("GET", "repository/a/b/manifest/latest/labels", "unknown"),
             ("GET", "user/logs", "unknown"),
             ("GET", "", "unknown"),
         ] {

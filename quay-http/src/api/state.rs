@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quay_core::Authenticator;
 use quay_core::accounts::{AccountOptions, Accounts, Seal};
 use quay_core::runtime::Runtime;
+use quay_core::{Authenticator, Registry};
 
 use super::documents::Documents;
 use crate::attempts::LoginAttempts;
@@ -69,6 +69,7 @@ impl ApiSettings {
 #[derive(Debug)]
 pub(crate) struct ApiState {
     pub(crate) accounts: Accounts,
+    pub(crate) registry: Registry,
     pub(crate) options: AccountOptions,
     pub(crate) runtime: Runtime,
     pub(crate) seal: Arc<dyn Seal>,
@@ -78,7 +79,7 @@ pub(crate) struct ApiState {
 }
 
 impl ApiState {
-    pub(crate) fn new(accounts: Accounts, settings: ApiSettings) -> Self {
+    pub(crate) fn new(accounts: Accounts, registry: Registry, settings: ApiSettings) -> Self {
         let attempts = settings.login_attempts.clone();
         let attempts = attempts.unwrap_or_else(|| LoginAttempts::new(accounts.runtime().clone()));
         Self {
@@ -87,6 +88,7 @@ impl ApiState {
             runtime: accounts.runtime().clone(),
             seal: Arc::clone(accounts.seal()),
             accounts,
+            registry,
             settings,
             documents: Documents::default(),
         }

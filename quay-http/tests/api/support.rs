@@ -13,13 +13,15 @@ use quay_auth::{
     PasswordChecks, RegistryTokenOptions, RegistryTokens, RsaKeys, SecretKey,
 };
 use quay_core::accounts::{
-    Account, AccountKind, AccountOptions, AccountStore, Accounts, LoginEngine, Mail, Mailer, Seal, SecretBox,
-    Tools,
+    Account, AccountAuthorizer, AccountKind, AccountOptions, AccountStore, Accounts, Changes, LoginEngine,
+    Mail, Mailer, Seal, SecretBox, Tools,
 };
 use quay_core::auth::{Authentication, Authenticator, Credentials, Identity};
+use quay_core::memory::MemoryBlobs;
+use quay_core::registry::{ActionLogging, Location, Options};
 use quay_core::runtime::{Clock as _, Random, Runtime, Timestamp};
 use quay_core::testing::{ManualClock, SeededRandom};
-use quay_core::{CredentialKind, Principal, StoreError};
+use quay_core::{CredentialKind, MetadataStore, Principal, Registry, StoreError};
 use quay_http::{ApiService, ApiSettings, HealthCheck, HealthLevel, TokioSpawner, WebService};
 use quay_storage::SqlMetadata;
 use serde_json::{Value, json};
@@ -148,6 +150,7 @@ pub(crate) fn everything() -> AccountOptions {
     let mut options = options();
     options.mailing = true;
     options.user_initialize = true;
+    options.repository_states = true;
     options
 }
 
@@ -243,14 +246,15 @@ impl Host {
             .with_mailer(Arc::clone(&mailbox) as _)
             .with_human_check(Arc::new(crate::humans::Humans))
             .with_robot_tokens(Arc::new(crate::federation::Robots));
-        let accounts = Accounts::new(store, tools, runtime, options);
+        let accounts = Accounts::new(Arc::clone(&store), tools, runtime.clone(), options);
 
         let settings = ApiSettings::default().with_authenticators(vec![
             Arc::new(Tokens),
             Arc::new(oauth),
             Arc::new(credentials),
         ]);
-        let api = ApiService::new(accounts.clone(), settings);
+        let registry = registry_of(&accounts, &store, runtime);
+        let api = ApiService::new(accounts.clone(), registry, settings);
         let checks: Vec<Arc<dyn HealthCheck>> = vec![
             Arc::new(Check("registry", HealthLevel::Instance, Ok(()))),
             Arc::new(Check("database", HealthLevel::Global, Err("db1 is down"))),
@@ -325,6 +329,21 @@ impl Host {
     pub(crate) async fn get(&self, path: &str) -> Seen {
         self.ask(Method::GET.as_str(), path, &[], "").await
     }
+}
+
+/// The registry behind accounts. The bytes of blobs are in memory: whoever wants some puts them there.
+fn registry_of(accounts: &Accounts, store: &Arc<dyn AccountStore>, runtime: Runtime) -> Registry {
+    let authorizer = AccountAuthorizer::new(accounts.clone(), Arc::new(Changes::default()));
+    let mut options = Options::default();
+    options.action_log = ActionLogging::Strict;
+    options.read_only = accounts.options().read_only;
+    Registry::with_options(
+        Arc::clone(store) as Arc<dyn MetadataStore>,
+        vec![Location::new("default", Arc::new(MemoryBlobs::new()))],
+        Arc::new(authorizer),
+        runtime,
+        options,
+    )
 }
 
 /// Every operation: method, path, id, whether it is served.

@@ -258,7 +258,7 @@ impl Host {
             .with_authenticators(vec![Arc::clone(&credentials)]);
         let for_registry = settings.with_authenticators(vec![tokens]);
         let for_api = ApiSettings::default().with_authenticators(vec![Arc::new(oauth), credentials]);
-        let api = ApiService::new(accounts.clone(), for_api);
+        let api = ApiService::new(accounts.clone(), registry.clone(), for_api);
         let host = Self {
             token: TokenService::new(accounts.clone(), registry.clone(), for_tokens),
             registry: RegistryService::new(registry, for_registry),

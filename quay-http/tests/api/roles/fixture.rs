@@ -8,10 +8,10 @@ use quay_core::accounts::{
     KeyApproval, Message, Notice, OAuthToken, PasswordHasher as _, Prototype, RepositoryRole, Scope,
     ScopeSet, SecretBox as _, ServiceKey, Team, TeamInvite, TeamRole, TokenAssignment,
 };
-use quay_core::metadata::Visibility;
+use quay_core::metadata::{LabelRecord, LabelSource, NewManifest, TagTarget, Visibility};
 use quay_core::runtime::{Clock as _, Random as _, Timestamp};
 use quay_core::testing::SeededRandom;
-use quay_core::{RepositoryName, accounts::AccountUnit};
+use quay_core::{MediaType, RepositoryName, Tag, accounts::AccountUnit};
 use serde_json::json;
 use tokio::sync::OnceCell;
 
@@ -57,6 +57,7 @@ async fn template() -> &'static [(String, Vec<u8>)] {
         let host = Host::open(registry(), directory(), SeededRandom::default()).await;
         let mut unit = host.accounts.store().begin_accounts().await.unwrap();
         Filling::new(&mut *unit, host.clock.now()).fill().await;
+        content(&mut *unit, host.clock.now()).await;
         unit.commit().await.unwrap();
         let database = host.database();
         let mut files = Vec::new();
@@ -70,6 +71,58 @@ async fn template() -> &'static [(String, Vec<u8>)] {
         files
     });
     files.await
+}
+
+/// Manifests of `org/app` and `org/open`: `latest` has pointed at the old one and points at the new one.
+const OLD_MANIFEST: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","artifactType":"application/vnd.example","config":{"mediaType":"application/vnd.oci.empty.v1+json","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2},"layers":[],"annotations":{"version":"old"}}"#;
+const NEW_MANIFEST: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","artifactType":"application/vnd.example","config":{"mediaType":"application/vnd.oci.empty.v1+json","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2},"layers":[],"annotations":{"version":"new"}}"#;
+/// The digests of these manifests.
+pub(super) const OLD: &str = "sha256:bdd2b8d6b319e783f9b0a35e506ce4b169c135577390a78cc0072566b038ce7f";
+pub(super) const NEW: &str = "sha256:ef1c955332214e3597c2c7b50d13a24476db032200d9e556020adcf78bbfbf67";
+
+/// What the repositories hold.
+async fn content(unit: &mut dyn AccountUnit, now: Timestamp) {
+    for path in ["org/app", "org/open"] {
+        let name = RepositoryName::from_path(path).unwrap();
+        let repository = unit.repositories().find(&name).await.unwrap().unwrap().id;
+        for (bytes, digest) in [(OLD_MANIFEST, OLD), (NEW_MANIFEST, NEW)] {
+            let media_type = MediaType::known(MediaType::OCI_MANIFEST);
+            let manifest = NewManifest::new(digest.parse().unwrap(), media_type, bytes.into());
+            let (id, _) = unit.manifests().put(repository, &manifest, now).await.unwrap();
+            let tag = Tag::new("latest").unwrap();
+            unit.tags()
+                .set(repository, &tag, TagTarget::new(id), now)
+                .await
+                .unwrap();
+            let label = |uuid: &str, source| {
+                LabelRecord::new(
+                    format!("{uuid}-{repository}-{id}"),
+                    "version".to_owned(),
+                    "1".to_owned(),
+                    "text/plain".to_owned(),
+                    source,
+                )
+            };
+            let labels = if (path, digest) == ("org/app", NEW) {
+                let given = |uuid: &str, source| {
+                    let mut label = label("", source);
+                    uuid.clone_into(&mut label.uuid);
+                    label
+                };
+                [
+                    given("came-along", LabelSource::Manifest),
+                    given("was-given", LabelSource::Api),
+                ]
+            } else {
+                [
+                    label("came-along", LabelSource::Manifest),
+                    label("was-given", LabelSource::Api),
+                ]
+            };
+            let kept = unit.labels().unwrap();
+            kept.insert(repository, id, &labels).await.unwrap();
+        }
+    }
 }
 
 /// A token's value, by the name of the role that has it.

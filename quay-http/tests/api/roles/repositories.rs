@@ -5,7 +5,15 @@ use super::row::{Row, Who, row};
 const ADMIN: Who = Who::OrganizationAdmin;
 
 pub(super) fn rows() -> Vec<Row> {
-    [permissions(), access_tokens(), open()].concat()
+    [
+        permissions(),
+        access_tokens(),
+        open(),
+        repositories(),
+        tags(),
+        manifests(),
+    ]
+    .concat()
 }
 
 fn permissions() -> Vec<Row> {
@@ -108,5 +116,188 @@ fn open() -> Vec<Row> {
             Who::Anybody,
             200,
         ),
+    ]
+}
+
+fn repositories() -> Vec<Row> {
+    const APP: &str = "/repository/org/app";
+    const NONE: &str = "/repository/org/none";
+    vec![
+        row(
+            "listRepos",
+            "GET",
+            "/repository?namespace=org&last_modified=true",
+            Who::Anybody,
+            200,
+        ),
+        row(
+            "listRepos",
+            "GET",
+            "/repository?public=true&popularity=true",
+            Who::Anybody,
+            200,
+        ),
+        row("listRepos", "GET", "/repository?starred=true", Who::Known, 200),
+        row("listRepos", "GET", "/repository", Who::Anybody, 400),
+        row("createRepo", "POST", "/repository", Who::NamespaceCreator, 201)
+            .body(r#"{"namespace":"org","repository":"made","visibility":"private","description":"new"}"#)
+            .log("create_repo", "org", &["namespace", "repo"]),
+        row("createRepo", "POST", "/repository", Who::NamespaceCreator, 400)
+            .body(r#"{"namespace":"org","repository":"app","visibility":"private","description":""}"#),
+        row("createRepo", "POST", "/repository", Who::OwnNamespace, 201)
+            .body(r#"{"repository":"made","visibility":"public","description":""}"#)
+            .log("create_repo", "$me", &["namespace", "repo"]),
+        row("getRepo", "GET", APP, Who::RepositoryReader, 200),
+        row(
+            "getRepo",
+            "GET",
+            "/repository/org/open?includeStats=true",
+            Who::Anybody,
+            200,
+        ),
+        row(
+            "getRepo",
+            "GET",
+            "/repository/org%2Fopen?includeTags=false",
+            Who::Anybody,
+            200,
+        ),
+        row("getRepo", "GET", NONE, Who::NamespaceReader, 404),
+        row("updateRepo", "PUT", APP, Who::RepositoryWriter, 200)
+            .body(r#"{"description":"changed"}"#)
+            .log(
+                "set_repo_description",
+                "org",
+                &["description", "namespace", "repo"],
+            ),
+        row("updateRepo", "PUT", NONE, Who::RepositoryWriter, 404).body(r#"{"description":"changed"}"#),
+        row("deleteRepository", "DELETE", APP, ADMIN, 204).log("delete_repo", "org", &["namespace", "repo"]),
+        row("deleteRepository", "DELETE", NONE, ADMIN, 404),
+        row(
+            "changeRepoVisibility",
+            "POST",
+            "/repository/org/app/changevisibility",
+            ADMIN,
+            200,
+        )
+        .body(r#"{"visibility":"public"}"#)
+        .log(
+            "change_repo_visibility",
+            "org",
+            &["namespace", "repo", "visibility"],
+        ),
+        row(
+            "changeRepoState",
+            "PUT",
+            "/repository/org/app/changestate",
+            ADMIN,
+            200,
+        )
+        .body(r#"{"state":"READ_ONLY"}"#)
+        .log(
+            "change_repo_state",
+            "org",
+            &["namespace", "repo", "state_changed"],
+        ),
+    ]
+}
+
+fn tags() -> Vec<Row> {
+    const LATEST: &str = "/repository/org/app/tag/latest";
+    const MOVED: &[&str] = &[
+        "manifest_digest",
+        "namespace",
+        "original_manifest_digest",
+        "repo",
+        "tag",
+        "username",
+    ];
+    const SET: &[&str] = &["manifest_digest", "namespace", "repo", "tag", "username"];
+    const WRITER: Who = Who::RepositoryWriter;
+    vec![
+        row("listRepoTags", "GET", "/repository/org/app/tag/", Who::RepositoryReader, 200),
+        row(
+            "listRepoTags",
+            "GET",
+            "/repository/org/open/tag/?onlyActiveTags=true&filter_tag_name=like:a&limit=1&page=1",
+            Who::Anybody,
+            200,
+        ),
+        row("listRepoTags", "GET", "/repository/org/none/tag/", Who::NamespaceReader, 404),
+        row("changeTag", "PUT", LATEST, WRITER, 201)
+            .body(r#"{"manifest_digest":"sha256:bdd2b8d6b319e783f9b0a35e506ce4b169c135577390a78cc0072566b038ce7f"}"#)
+            .log("move_tag", "org", MOVED),
+        row("changeTag", "PUT", "/repository/org/app/tag/new", WRITER, 201)
+            .body(r#"{"manifest_digest":"sha256:bdd2b8d6b319e783f9b0a35e506ce4b169c135577390a78cc0072566b038ce7f"}"#)
+            .log("create_tag", "org", SET),
+        row("changeTag", "PUT", LATEST, WRITER, 201)
+            .body(r#"{"expiration":4102444800}"#)
+            .log(
+                "change_tag_expiration",
+                "org",
+                &["expiration_date", "namespace", "repo", "tag", "username"],
+            ),
+        row("changeTag", "PUT", LATEST, WRITER, 400).body(r#"{"expiration":1}"#),
+        row("changeTag", "PUT", "/repository/org/app/tag/none", WRITER, 404).body(r#"{"expiration":null}"#),
+        row("deleteFullTag", "DELETE", LATEST, WRITER, 204).log(
+            "delete_tag",
+            "org",
+            &["namespace", "repo", "tag", "username"],
+        ),
+        row("deleteFullTag", "DELETE", "/repository/org/app/tag/none", WRITER, 404),
+        row("restoreTag", "POST", "/repository/org/app/tag/latest/restore", WRITER, 200)
+            .body(r#"{"manifest_digest":"sha256:bdd2b8d6b319e783f9b0a35e506ce4b169c135577390a78cc0072566b038ce7f"}"#)
+            .log("revert_tag", "org", SET),
+        row("restoreTag", "POST", "/repository/org/app/tag/latest/restore", WRITER, 400).body("{}"),
+    ]
+}
+
+fn manifests() -> Vec<Row> {
+    const NEW: &str = "/repository/org/app/manifest/sha256:ef1c955332214e3597c2c7b50d13a24476db032200d9e556020adcf78bbfbf67";
+    const LABELS: &str = "/repository/org/app/manifest/sha256:ef1c955332214e3597c2c7b50d13a24476db032200d9e556020adcf78bbfbf67/labels";
+    const GIVEN: &str = "/repository/org/app/manifest/sha256:ef1c955332214e3597c2c7b50d13a24476db032200d9e556020adcf78bbfbf67/labels/was-given";
+    const CAME_ALONG: &str = "/repository/org/app/manifest/sha256:ef1c955332214e3597c2c7b50d13a24476db032200d9e556020adcf78bbfbf67/labels/came-along";
+    const WRITER: Who = Who::RepositoryWriter;
+    vec![
+        row("getRepoManifest", "GET", NEW, Who::RepositoryReader, 200),
+        row(
+            "getRepoManifest",
+            "GET",
+            "/repository/org/open/manifest/sha256:bdd2b8d6b319e783f9b0a35e506ce4b169c135577390a78cc0072566b038ce7f",
+            Who::Anybody,
+            200,
+        ),
+        row(
+            "getRepoManifest",
+            "GET",
+            "/repository/org/open/manifest/sha256:00",
+            Who::Anybody,
+            404,
+        ),
+        row("listManifestLabels", "GET", LABELS, Who::RepositoryReader, 200),
+        row("getManifestLabel", "GET", GIVEN, Who::RepositoryReader, 200),
+        row("addManifestLabel", "POST", LABELS, WRITER, 201)
+            .body(r#"{"key":"a.key","value":"a value","media_type":null}"#)
+            .log(
+                "manifest_label_add",
+                "org",
+                &[
+                    "id",
+                    "key",
+                    "manifest_digest",
+                    "media_type",
+                    "namespace",
+                    "repo",
+                    "value",
+                ],
+            ),
+        row("addManifestLabel", "POST", LABELS, WRITER, 400)
+            .body(r#"{"key":"quay.expires-after","value":"1h","media_type":null}"#),
+        row("deleteManifestLabel", "DELETE", GIVEN, WRITER, 204).log(
+            "manifest_label_delete",
+            "org",
+            &["id", "key", "manifest_digest", "namespace", "repo", "value"],
+        ),
+        row("deleteManifestLabel", "DELETE", CAME_ALONG, WRITER, 400),
     ]
 }

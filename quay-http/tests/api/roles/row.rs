@@ -21,6 +21,16 @@ pub(super) enum Who {
     TeamMember,
     /// Administrators of the organization, and with it of its repositories.
     OrganizationAdmin,
+    /// Those with a role in `org/app`, and tokens that may read repositories.
+    RepositoryReader,
+    /// Those who may write to `org/app`, and tokens that may.
+    RepositoryWriter,
+    /// Those who see whatever there is in the organization.
+    NamespaceReader,
+    /// Those who may create in the organization.
+    NamespaceCreator,
+    /// Users, and tokens that may create repositories.
+    OwnNamespace,
     /// Administrators of the repository, and superusers.
     RepositoryAdminOrSuperuser,
     Superuser,
@@ -41,6 +51,16 @@ impl Who {
             }
             Self::TeamMember => matches!(role, Role::Member | Role::Admin | Role::Token),
             Self::OrganizationAdmin => matches!(role, Role::Admin | Role::Token),
+            Self::RepositoryReader => {
+                matches!(
+                    role,
+                    Role::Member | Role::Admin | Role::Token | Role::RepoReadToken
+                )
+            }
+            Self::RepositoryWriter => Self::OrganizationAdmin.includes(role),
+            Self::NamespaceReader => matches!(role, Role::Admin | Role::Token | Role::RepoReadToken),
+            Self::NamespaceCreator => matches!(role, Role::Creator | Role::Admin | Role::Token),
+            Self::OwnNamespace => Self::User.includes(role),
             Self::RepositoryAdminOrSuperuser => {
                 Self::OrganizationAdmin.includes(role) || Self::Superuser.includes(role)
             }

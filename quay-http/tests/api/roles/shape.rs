@@ -35,6 +35,10 @@ fn object(place: &str, members: &Map<String, Value>, seen: &Value, found: &mut V
     if members.get("$nullable") == Some(&Value::Bool(true)) && seen.is_null() {
         return;
     }
+    if let Some(item) = members.get("$array") {
+        compare(place, &Value::Array(vec![item.clone()]), seen, found);
+        return;
+    }
     if let Some(Value::Array(alternatives)) = members.get("$oneOf") {
         if !alternatives
             .iter()
