@@ -10,6 +10,7 @@ use quay_core::accounts::{Account, FederatedSubject, RobotTokens};
 use quay_core::http::HttpClient;
 use quay_core::runtime::{Runtime, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 
 use crate::issuer_keys::{IssuerKeys, Missing, Transport};
 use crate::jwt::{Audience, Token, Validity};
@@ -23,9 +24,9 @@ const LIFETIME_S: i64 = 3600;
 ///
 /// A provider's token counts when the robot's federation names its issuer (`iss`) with its subject (`sub`),
 /// when it is signed (RS256 or ES256) with a key that the issuer publishes, and from `nbf` and `iat` until
-/// `exp`, give or take 30 seconds. What it is for (`aud`) is not checked, as it is not by Quay: a robot's
-/// owner says whom to trust by issuer and subject alone. So whoever else is shown a token of that subject can
-/// act as the robot: a subject should be one whose tokens are for this registry only.
+/// `exp`, give or take 30 seconds. What it is for (`aud`) is checked where the robot's rule says so; Quay never
+/// does. Without it, whoever else is shown a token of that subject can act as the robot: a subject should then be
+/// one whose tokens are for this registry only.
 ///
 /// The issuer's keys are found by OpenID Connect Discovery and kept for an hour; a key that is not among
 /// them is looked for again once a minute at most, and a provider that fails is let alone for ten seconds.
@@ -134,6 +135,10 @@ impl FederatedRobots {
 
 #[async_trait]
 impl RobotTokens for FederatedRobots {
+    fn takes_issuer(&self, issuer: &str) -> bool {
+        self.keys.takes(issuer)
+    }
+
     async fn judge(&self, robot: &Account, token: &str) -> Option<FederatedSubject> {
         let token = Token::parse_foreign(token)?;
         let claims: ProviderClaims = token.claims()?;
@@ -143,8 +148,9 @@ impl RobotTokens for FederatedRobots {
             iat: claims.iat,
         };
         let subject = FederatedSubject::new(claims.iss, claims.sub);
+        let all: Map<String, Value> = token.claims()?;
         // Nobody is asked whom the robot does not name.
-        if !robot.is_robot() || !robot.federated_subjects().contains(&subject) {
+        if !robot.is_robot() || !robot.federation_rules().iter().any(|rule| rule.admits(&all)) {
             tracing::debug!("a provider's token is not one that the robot trusts");
             return None;
         }
@@ -212,7 +218,7 @@ impl RobotTokens for FederatedRobots {
             && claims.aud.includes(&options.hostname)
             && lifetime_s.is_some_and(|lifetime_s| lifetime_s <= LIFETIME_S)
             && validity.holds(self.runtime.clock.now())
-            && robot.federated_subjects().contains(&subject);
+            && robot.federation_rules().iter().any(|rule| rule.names(&subject));
         // The key comes last: it may cost a statement.
         if !is_this {
             return Ok(false);

@@ -167,6 +167,11 @@ impl IssuerKeys {
         }
     }
 
+    /// Whether a provider can be asked at all.
+    pub(crate) fn takes(&self, issuer: &str) -> bool {
+        is_issuer(issuer, self.transport)
+    }
+
     /// The keys of a provider, among them one that the token may be signed with. Asks the provider when
     /// they are not known or too old, together with whoever else asks at the time; the answer is kept even
     /// if nobody waits for it any more.

@@ -1,9 +1,11 @@
 //! OAuth access tokens (`quay-api.md`, section 2.3).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use moka::sync::Cache;
 use quay_core::accounts::{AccountKey, AccountKind, AccountOptions, AccountStore, OAuthTokenKey, ScopeSet};
 use quay_core::auth::{Authentication, Authenticator, Credentials, Identity};
 use quay_core::runtime::Runtime;
@@ -18,6 +20,13 @@ const NAME_LEN: usize = 20;
 const TOKEN_LEN: std::ops::RangeInclusive<usize> = 40..=128;
 /// When to come back while too many wait for a hash.
 const BUSY: Duration = Duration::from_secs(1);
+
+/// How many wrong secrets are compared with one token's before no more are, for as long as the pause is. A right
+/// one that has been used lately counts on.
+const FAILURES: u32 = 20;
+const PAUSE: Duration = Duration::from_mins(1);
+/// Tokens whose failures are remembered.
+const REMEMBERED: u64 = 10_000;
 
 const NOT_VALID: &str = "OAuth access token could not be validated";
 const EXPIRED: &str = "OAuth access token has expired";
@@ -36,6 +45,8 @@ struct Inner {
     store: Arc<dyn AccountStore>,
     checks: Arc<PasswordChecks>,
     last_used: LastUsed,
+    /// Wrong secrets of late, by the token's id.
+    failed: Cache<i64, Arc<AtomicU32>>,
     hostname: String,
     superusers: bool,
     runtime: Runtime,
@@ -57,6 +68,10 @@ impl OAuthBearer {
     ) -> Self {
         Self(Arc::new(Inner {
             last_used: LastUsed::new(Arc::clone(&store), options, runtime.clone()),
+            failed: Cache::builder()
+                .max_capacity(REMEMBERED)
+                .time_to_live(PAUSE)
+                .build(),
             store,
             checks,
             hostname: options.hostname.clone(),
@@ -76,11 +91,16 @@ impl OAuthBearer {
             return Ok(Authentication::Denied(NOT_VALID));
         };
         if !inner.checks.is_known(secret, &row.hash) {
+            let failed = inner.failed.get_with(row.id, || Arc::new(AtomicU32::new(0)));
+            if failed.load(Ordering::Relaxed) >= FAILURES {
+                return Ok(Authentication::Throttled { retry_after: PAUSE });
+            }
             let Some(permit) = inner.checks.permit().await else {
                 return Ok(Authentication::Throttled { retry_after: BUSY });
             };
             let (is_right, _) = inner.checks.compare(permit, secret, &row.hash).await?;
             if !is_right {
+                failed.fetch_add(1, Ordering::Relaxed);
                 return Ok(Authentication::Denied(NOT_VALID));
             }
         }

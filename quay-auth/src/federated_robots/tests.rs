@@ -625,3 +625,46 @@ fn what_such_a_token_must_say() {
         );
     }
 }
+
+#[test]
+fn a_rule_may_demand_more_than_issuer_and_subject() {
+    let mut setup = setup();
+    let trust = |rule: Value| Some(json!([rule]).to_string());
+    let with_branch = |branch: &str| with("branch", branch);
+    setup.robot.federation = trust(json!({
+        "issuer": ISSUER,
+        "subject": "builder",
+        "claims": { "branch": "release-*" },
+    }));
+    assert!(setup.accepts_claims(&with_branch("release-1")));
+    for claims in [claims(), with_branch("main"), with_branch("x-release-1")] {
+        assert!(!setup.accepts_claims(&claims), "{claims}");
+    }
+    setup.robot.federation = trust(json!({
+        "issuer": ISSUER,
+        "subject": "builder",
+        "audience": "registry.example",
+    }));
+    assert!(setup.accepts_claims(&with("aud", json!(["other", "registry.example"]))));
+    assert!(!setup.accepts_claims(&with("aud", "other")));
+    // What was issued counts as long as the subject is trusted.
+    let issued = setup.issue();
+    assert!(setup.is_issued(&setup.robot, &issued));
+}
+
+#[test]
+fn issuers_without_tls_are_not_taken() {
+    let setup = setup();
+    assert!(setup.robots.takes_issuer(ISSUER));
+    assert!(!setup.robots.takes_issuer("http://issuer.example"));
+    let robots = FederatedRobots::new(
+        Arc::clone(&setup.hosts) as _,
+        Arc::clone(&setup.robots.tokens),
+        setup.robots.runtime.clone(),
+    );
+    assert!(
+        robots
+            .with_plain_http_allowed()
+            .takes_issuer("http://issuer.example")
+    );
+}

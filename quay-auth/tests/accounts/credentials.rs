@@ -316,6 +316,40 @@ async fn oauth_tokens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_guesses_at_a_token_is_told_to_wait() {
+    let world = World::new().await;
+    let alice = world.user("alice", "correct horse").await;
+    let (name, other) = ("N".repeat(20), "O".repeat(20));
+    let scopes = ScopeSet::of(&[Scope::ReadRepo]);
+    for name in [&name, &other] {
+        oauth_token(&world, &alice, name, scopes).await;
+    }
+    let right = |name: &str| format!("{name}{}", "S".repeat(20));
+    let oauth = world.oauth();
+    proven(bearer(&oauth, &right(&name)).await);
+    let mut waits = false;
+    for guess in 0..30 {
+        let wrong = format!("{name}{guess:020}");
+        match bearer(&oauth, &wrong).await {
+            Authentication::Denied(_) => assert!(!waits, "after a wait"),
+            Authentication::Throttled { .. } => waits = true,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(waits);
+    world.hasher.asked();
+    let wrong = format!("{name}{}", "T".repeat(20));
+    assert!(matches!(
+        bearer(&oauth, &wrong).await,
+        Authentication::Throttled { .. }
+    ));
+    assert_eq!(world.hasher.asked(), 0, "nothing is hashed then");
+    // Neither the token that is in use nor any other suffers.
+    proven(bearer(&oauth, &right(&name)).await);
+    proven(bearer(&oauth, &right(&other)).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn superusers_scopes_are_void_where_there_are_no_superusers() {
     let mut world = World::new().await;
     let alice = world.user("alice", "correct horse").await;

@@ -187,6 +187,18 @@ pub(super) fn invalid(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidRequest, message)
 }
 
+/// Too many passwords are being hashed for one more to wait.
+fn busy(error: StoreError) -> Error {
+    if error.kind() == StoreErrorKind::Unavailable {
+        Error::new(
+            ErrorKind::Unavailable,
+            "too many passwords are being checked, try again later",
+        )
+    } else {
+        error.into()
+    }
+}
+
 /// The reach of a credential outside the registry protocol.
 pub(super) fn reach_of(access: &Access) -> Reach {
     match access {
@@ -277,7 +289,7 @@ impl Accounts {
     /// Hashes a password where that disturbs nobody.
     pub(super) async fn hash(&self, password: &str) -> Result<String, Error> {
         let (hasher, password) = (Arc::clone(&self.0.tools.hasher), password.to_owned());
-        let leave = hasher.leave().await?;
+        let leave = hasher.leave().await.map_err(busy)?;
         let work = move || {
             let hash = hasher.hash(&password);
             drop(leave);
@@ -293,7 +305,7 @@ impl Accounts {
     pub(super) async fn fits(&self, password: &str, hash: &str) -> Result<bool, Error> {
         let hasher = Arc::clone(&self.0.tools.hasher);
         let (password, hash) = (password.to_owned(), hash.to_owned());
-        let leave = hasher.leave().await?;
+        let leave = hasher.leave().await.map_err(busy)?;
         let work = move || {
             let fits = hasher.verify(&password, &hash);
             drop(leave);

@@ -1,7 +1,9 @@
 //! Robots that log in by identity providers: the exchange of a provider's token for one of this registry.
 
-use serde::Deserialize;
-use serde_json::json;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 use super::facade::{Accounts, change};
 use super::log::LogKind;
@@ -16,25 +18,85 @@ const REFUSED: &str = "Could not find robot with specified username and supplied
 /// The kind of login that the action log is told.
 const LOGIN: &str = "federation";
 
-#[derive(Deserialize)]
-struct Entry {
-    issuer: String,
-    subject: String,
+/// Whom a robot trusts to be it: a provider's subject, and what else must be true of the token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct FederationRule {
+    /// The provider (`iss`).
+    pub issuer: String,
+    /// Whom it speaks of (`sub`).
+    pub subject: String,
+    /// Whom the token is for (`aud`), where that matters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
+    /// Claims that the token must have, and their values. In a value, `*` stands for any text.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub claims: BTreeMap<String, String>,
+}
+
+impl FederationRule {
+    /// Whether it is about a provider's subject.
+    #[must_use]
+    pub fn names(&self, subject: &FederatedSubject) -> bool {
+        self.issuer == subject.issuer && self.subject == subject.subject
+    }
+
+    /// Whether a token's claims are as it demands, issuer and subject among them. Of a claim that is a list, one
+    /// value suffices.
+    #[must_use]
+    pub fn admits(&self, claims: &Map<String, Value>) -> bool {
+        let has = |name: &str, wanted: &str, fits: fn(&str, &str) -> bool| {
+            let one = |value: &Value| match value {
+                Value::String(text) => fits(wanted, text),
+                Value::Bool(_) | Value::Number(_) => fits(wanted, &value.to_string()),
+                _ => false,
+            };
+            match claims.get(name) {
+                Some(Value::Array(values)) => values.iter().any(one),
+                Some(value) => one(value),
+                None => false,
+            }
+        };
+        let same = |wanted: &str, found: &str| wanted == found;
+        let text = |name: &str| claims.get(name).and_then(Value::as_str);
+        text("iss") == Some(&self.issuer)
+            && text("sub") == Some(&self.subject)
+            && self
+                .audience
+                .as_deref()
+                .is_none_or(|audience| has("aud", audience, same))
+            && self.claims.iter().all(|(name, wanted)| has(name, wanted, fits))
+    }
+}
+
+/// Whether a text is as a pattern says, in which `*` stands for any text.
+fn fits(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else {
+        return false;
+    };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        match rest.split_once(part) {
+            Some((_, behind)) => rest = behind,
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
 }
 
 impl Account {
-    /// The identity providers' subjects that stand for this robot.
+    /// Whom this robot trusts to be it.
     #[must_use]
-    pub fn federated_subjects(&self) -> Vec<FederatedSubject> {
-        let entries: Vec<Entry> = self
-            .federation
+    pub fn federation_rules(&self) -> Vec<FederationRule> {
+        self.federation
             .as_deref()
             .and_then(|text| serde_json::from_str(text).ok())
-            .unwrap_or_default();
-        entries
-            .into_iter()
-            .map(|entry| FederatedSubject::new(entry.issuer, entry.subject))
-            .collect()
+            .unwrap_or_default()
     }
 }
 
@@ -101,4 +163,63 @@ impl Accounts {
 
 fn no_federation() -> Error {
     Error::new(ErrorKind::NotFound, "Not Found")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        for (pattern, text, expected) in [
+            ("main", "main", true),
+            ("main", "maintenance", false),
+            ("", "", true),
+            ("", "x", false),
+            ("*", "", true),
+            ("release-*", "release-1", true),
+            ("release-*", "x-release-1", false),
+            ("*-1", "release-1", true),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b*c", "a-c", false),
+            ("a*a", "a", false),
+            ("**", "x", true),
+        ] {
+            assert_eq!(fits(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn a_rule_demands_what_it_says() {
+        let rule: FederationRule = serde_json::from_value(json!({
+            "issuer": "https://ci.example",
+            "subject": "job",
+            "audience": "registry",
+            "claims": { "ref": "refs/heads/*", "protected": "true" },
+        }))
+        .unwrap();
+        let token = json!({
+            "iss": "https://ci.example",
+            "sub": "job",
+            "aud": ["other", "registry"],
+            "ref": "refs/heads/main",
+            "protected": true,
+        });
+        let admits = |token: &Value| rule.admits(token.as_object().unwrap());
+        assert!(admits(&token));
+        for (name, value) in [
+            ("iss", json!("https://other.example")),
+            ("sub", json!("another job")),
+            ("aud", json!("registry2")),
+            ("aud", Value::Null),
+            ("ref", json!("refs/tags/v1")),
+            ("ref", json!({ "x": "refs/heads/main" })),
+            ("protected", json!(false)),
+            ("protected", Value::Null),
+        ] {
+            let mut other = token.clone();
+            other[name] = value;
+            assert!(!admits(&other), "{other}");
+        }
+    }
 }

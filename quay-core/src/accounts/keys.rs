@@ -431,7 +431,7 @@ impl Accounts {
         let claims = crypto
             .peek(token)
             .filter(|claims| claims.issuer == service)
-            .ok_or_else(|| forbidden("the token does not come from the service"))?;
+            .ok_or_else(|| invalid("the token does not come from the service"))?;
         let audience = &self.0.options.base_url;
         let mut key = ServiceKey {
             kid: kid.to_owned(),
@@ -458,7 +458,9 @@ impl Accounts {
         // A token that names no key can only be signed by the one that comes with it.
         if claims.kid == kid || claims.kid.is_empty() {
             if !crypto.verify(token, jwk, service, audience, now) {
-                return Err(forbidden("the token is not signed by the key"));
+                return Err(invalid(
+                    "the token is not one for this registry, or not signed by the key",
+                ));
             }
             let mut fields = key_fields(&key);
             fields.extend(client);
@@ -487,6 +489,10 @@ impl Accounts {
             .entry(caller, LogKind::ServiceKeyRotate, None, object(&fields))
             .await?;
         change!(self, |unit| async {
+            // Whoever has been replaced replaces nobody.
+            if !unit.delete_service_key(&signer.kid).await? {
+                return Err(unproven());
+            }
             if !unit.insert_service_key(&key).await? {
                 return Err(invalid("the key is known already"));
             }
@@ -497,7 +503,6 @@ impl Accounts {
 
     /// The approved key of a service that signed a token.
     async fn signer(&self, service: &str, kid: &str, token: &str) -> Result<ServiceKey, Error> {
-        let unproven = || forbidden("the token is not signed by an approved key of the service");
         // What a token says is anybody's; not every database takes it for a question.
         if kid.is_empty() || !kid.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(unproven());
@@ -512,7 +517,9 @@ impl Accounts {
         if self.0.tools.keys.verify(token, &jwk, service, audience, now) {
             Ok(signer)
         } else {
-            Err(unproven())
+            Err(invalid(
+                "the token is not one for this registry, or not signed by the key that it names",
+            ))
         }
     }
 
@@ -557,6 +564,10 @@ impl Accounts {
             Ok(())
         })
     }
+}
+
+fn unproven() -> Error {
+    forbidden("the token is not signed by an approved key of the service")
 }
 
 fn forbidden(message: &str) -> Error {

@@ -34,6 +34,7 @@ pub use applications::{ApplicationChanges, ApplicationView, IssuedToken, OAUTH_T
 pub use authorization::{AuthorizationRequest, CheckedRequest, NotAuthorized};
 pub use explain::{Explanation, Known, KnownTeam, Reason, ReasonKind, RepositoryAction, explain};
 pub use facade::{Accounts, CHANGE_MEMORY, Subject, Tools};
+pub use federation::FederationRule;
 pub use human::HumanCheck;
 pub use keys::{CreatedServiceKey, KeyPut, KeyStatus, ServiceKeyView};
 pub use organizations::{Member, OrganizationChanges, OrganizationView};

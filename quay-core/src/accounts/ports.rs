@@ -194,6 +194,12 @@ impl FederatedSubject {
 /// Lets robots log in with what an identity provider says of them (`quay-api.md`, 3.4).
 #[async_trait]
 pub trait RobotTokens: Debug + Send + Sync + 'static {
+    /// Whether tokens of an issuer can be judged at all, by how it is reached.
+    fn takes_issuer(&self, issuer: &str) -> bool {
+        let _ = issuer;
+        true
+    }
+
     /// Judges a token of an identity provider by what the robot's `federation` trusts. `None` when it is
     /// not trusted, not valid now, or cannot be judged because the provider does not answer; the operator's
     /// log tells these apart.

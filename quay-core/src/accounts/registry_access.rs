@@ -9,8 +9,8 @@ use async_trait::async_trait;
 
 use super::facade::{Accounts, CHANGE_MEMORY, Subject, reach_of};
 use super::ports::TokenRequest;
-use super::rights::Reach;
-use super::role::RepositoryRole;
+use super::rights::{Reach, Standing};
+use super::role::{RepositoryRole, TeamRole};
 use super::store::{AccountKey, AppTokenKey, OAuthTokenKey};
 use crate::auth::{Action, Authorizer, Decision, Identity, Resource};
 use crate::caller::{Access, Caller, CredentialKind, Principal, TokenGrants};
@@ -203,8 +203,8 @@ impl Accounts {
         }
         let stored = self.0.store.repository(name).await?;
         let in_the_way = stored.is_some();
-        let record = stored.filter(|record| record.state != RepositoryState::MarkedForDeletion);
-        let role = self.role_in(caller, name, record.as_deref()).await?;
+        let mut record = stored.filter(|record| record.state != RepositoryState::MarkedForDeletion);
+        let mut role = self.role_in(caller, name, record.as_deref()).await?;
         let mut granted = Vec::new();
         if asked.push && caller.principal != Principal::Anonymous {
             let grant = match &record {
@@ -218,6 +218,11 @@ impl Accounts {
             };
             if grant {
                 granted.push("push");
+            }
+            if grant && record.is_none() {
+                // It has just been made.
+                record = self.live_repository(name).await?;
+                role = self.role_in(caller, name, record.as_deref()).await?;
             }
         }
         let public = record
@@ -264,7 +269,23 @@ impl Accounts {
                 .await?
                 .is_none()
         {
-            match self.create_organization(caller, name.namespace(), None).await {
+            let actor = match self.actor(caller).await {
+                Ok(actor) => actor,
+                Err(error) if error.store_error().is_some() => return Err(error),
+                Err(_) => return Ok(false),
+            };
+            // Nothing is made by a credential that may not make the repository then.
+            let mut owner = Standing::none();
+            owner.add_team(TeamRole::Admin);
+            if !owner.may_create(actor.reach) {
+                return Ok(false);
+            }
+            let email = actor.account.email.as_deref();
+            let email = email.and_then(|email| contact(email, name.namespace()));
+            match self
+                .create_organization(caller, name.namespace(), email.as_deref())
+                .await
+            {
                 Ok(_) => {}
                 Err(error) if error.store_error().is_some() => return Err(error),
                 Err(_) => return Ok(false),
@@ -358,6 +379,12 @@ impl Accounts {
             _ => false,
         })
     }
+}
+
+/// An address of an organization's that reaches whoever made it (RFC 5233).
+fn contact(email: &str, organization: &str) -> Option<String> {
+    let (local, domain) = email.rsplit_once('@')?;
+    Some(format!("{local}+{organization}@{domain}"))
 }
 
 /// Decides over the registry protocol by accounts.
@@ -491,6 +518,12 @@ impl Authorizer for AccountAuthorizer {
                     (Principal::Anonymous, Access::Own) => Decision::Deny("nobody in particular is calling"),
                     _ => Decision::Allow("the caller has a token"),
                 },
+                Action::Catalog
+                    if caller.principal == Principal::Anonymous
+                        && !self.accounts.options().anonymous_access =>
+                {
+                    Decision::Deny("nobody in particular is calling")
+                }
                 Action::Catalog => Decision::Allow("everybody may see what they may see"),
                 _ => Decision::Deny("there is no such action on the registry"),
             });

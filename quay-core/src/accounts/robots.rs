@@ -1,15 +1,18 @@
 //! Robot accounts of users and organizations.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::facade::{Accounts, Need, Subject, change, invalid, refuse, rejected};
+use super::federation::FederationRule;
 use super::log::LogKind;
 use super::name::{is_account_name, robot_name};
 use super::record::{Account, AccountKind, Grant, Grantee, Team};
 use super::role::TeamRole;
 use super::store::{AccountCursor, AccountFilter, AccountKey};
 use crate::caller::Caller;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::metadata::PageRequest;
 
 /// Longest description of a robot; more is cut off (`quay-api.md`, 1.6).
@@ -347,7 +350,11 @@ impl Accounts {
     ) -> Result<Value, Error> {
         let owner = self.robot_owner(caller, owner, Need::Admin).await?;
         let robot = self.robot_of(&owner, short).await?;
-        let list = providers.map(checked_providers).transpose()?;
+        let takes = |issuer: &str| {
+            let tokens = self.0.tools.robot_tokens.as_ref();
+            tokens.is_none_or(|tokens| tokens.takes_issuer(issuer))
+        };
+        let list = providers.map(|list| checked_providers(list, takes)).transpose()?;
         let kind = if list.is_some() {
             LogKind::CreateRobotFederation
         } else {
@@ -372,28 +379,53 @@ impl Accounts {
     }
 }
 
-fn checked_providers(list: &Value) -> Result<Value, Error> {
-    let entries = list.as_array().ok_or_else(|| {
-        Error::new(
-            ErrorKind::InvalidRequest,
-            "a list of issuers and subjects is expected",
-        )
-    })?;
+/// A text among an entry's members.
+fn text<'a>(entry: &'a Value, name: &str) -> Option<&'a str> {
+    let text = entry.get(name).and_then(Value::as_str);
+    text.filter(|text| !text.is_empty())
+}
+
+/// What else a token must say, by the entry of whom a robot trusts.
+fn claims(entry: &Value) -> Result<BTreeMap<String, String>, Error> {
+    let wrong = || invalid("claims must be an object of texts, 20 at the most");
+    let claims = match entry.get("claims") {
+        None | Some(Value::Null) => return Ok(BTreeMap::new()),
+        Some(Value::Object(claims)) if claims.len() <= 20 => claims,
+        Some(_) => return Err(wrong()),
+    };
+    claims
+        .iter()
+        .map(|(name, value)| match value {
+            Value::String(text) if text.len() <= 255 && (1..=255).contains(&name.len()) => {
+                Ok((name.clone(), text.clone()))
+            }
+            _ => Err(wrong()),
+        })
+        .collect()
+}
+
+fn checked_providers(list: &Value, takes: impl Fn(&str) -> bool) -> Result<Value, Error> {
+    let entries = list
+        .as_array()
+        .ok_or_else(|| invalid("a list of issuers and subjects is expected"))?;
     let mut checked: Vec<Value> = Vec::with_capacity(entries.len());
     for entry in entries {
-        let field = |name: &str| {
-            entry
-                .get(name)
-                .and_then(Value::as_str)
-                .filter(|text| !text.is_empty())
-        };
-        let (Some(issuer), Some(subject)) = (field("issuer"), field("subject")) else {
+        let (Some(issuer), Some(subject)) = (text(entry, "issuer"), text(entry, "subject")) else {
             return Err(invalid("Missing one or more required fields (issuer, subject)"));
         };
         if !issuer.starts_with("http://") && !issuer.starts_with("https://") {
             return Err(invalid("Issuer must be a URL (http:// or https://)"));
         }
-        let entry = json!({ "issuer": issuer, "subject": subject });
+        if !takes(issuer) {
+            return Err(invalid("Issuer must be reached by https://"));
+        }
+        let rule = FederationRule {
+            issuer: issuer.to_owned(),
+            subject: subject.to_owned(),
+            audience: text(entry, "audience").map(ToOwned::to_owned),
+            claims: claims(entry)?,
+        };
+        let entry = serde_json::to_value(&rule).unwrap_or_default();
         if checked.contains(&entry) {
             return Err(invalid("Duplicate federation config entry"));
         }

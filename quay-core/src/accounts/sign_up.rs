@@ -11,7 +11,7 @@ use super::name::{check_name, check_password, is_email};
 use super::organizations::as_invalid;
 use super::ports::Mail;
 use super::record::{Account, AccountId, AccountKind, Confirmation, ConfirmationPurpose};
-use super::store::AccountKey;
+use super::store::{AccountKey, AccountWrites};
 use super::users::{insert, save, taken};
 use crate::caller::Caller;
 use crate::error::{Error, ErrorKind};
@@ -304,13 +304,17 @@ impl Accounts {
                 .filter(|found| found.purpose == ConfirmationPurpose::Confirm && found.expires > now)
                 .ok_or_else(|| invalid("Invalid or expired confirmation code"))?;
             unit.lock_account(confirmation.account).await?;
-            let mut account = unit
-                .account(AccountKey::Id(confirmation.account))
-                .await?
-                .ok_or_else(not_found)?;
+            let account = unit.account(AccountKey::Id(confirmation.account)).await?;
+            let mut account = account
+                .filter(|account| account.enabled)
+                .ok_or_else(|| invalid("Invalid or expired confirmation code"))?;
             account.verified = true;
+            // The address is settled: other links to settle it are void, and those that went to the old one.
+            let settled = ConfirmationPurpose::Confirm;
+            unit.delete_confirmations(account.id, settled).await?;
             if let Some(email) = confirmation.new_email {
                 account.email = Some(email);
+                void_links(unit, account.id).await?;
             }
             save(unit, &account).await?;
             Ok(account)
@@ -488,4 +492,12 @@ fn code_hash(code: &str) -> String {
     use sha2::{Digest as _, Sha256};
 
     hex::encode(Sha256::digest(code.as_bytes()))
+}
+
+/// Voids every link that was sent to an account: what they rest on has changed.
+pub(super) async fn void_links(unit: &mut dyn AccountWrites, account: AccountId) -> Result<(), Error> {
+    for purpose in [ConfirmationPurpose::Confirm, ConfirmationPurpose::Recover] {
+        unit.delete_confirmations(account, purpose).await?;
+    }
+    Ok(())
 }

@@ -6,7 +6,8 @@ use super::facade::{Accounts, Actor, Subject, change, invalid, not_found, reject
 use super::log::LogKind;
 use super::name::check_password;
 use super::organizations::as_invalid;
-use super::record::{Account, AccountKind, AppToken, ConfirmationPurpose, Message};
+use super::record::{Account, AccountKind, AppToken, Message};
+use super::sign_up::void_links;
 use super::store::{AccountCursor, AccountFilter, AccountKey, TeamKey};
 use super::users::{Force, convert, insert, owners, rename, save, take_back};
 use crate::caller::Caller;
@@ -214,8 +215,6 @@ impl Accounts {
                 .ok_or_else(not_found)?;
             if let Some(hash) = &hash {
                 take_back(unit, &account, self.now()).await?;
-                unit.delete_confirmations(account.id, ConfirmationPurpose::Recover)
-                    .await?;
                 account.password_hash = Some(hash.clone());
                 account.invalid_logins = 0;
             }
@@ -224,6 +223,9 @@ impl Accounts {
             }
             if let Some(enabled) = enabled {
                 account.enabled = enabled;
+            }
+            if hash.is_some() || email.is_some() || enabled == Some(false) {
+                void_links(unit, account.id).await?;
             }
             if hash.is_some() || enabled == Some(false) {
                 account.uuid.clone_from(&uuid);
@@ -303,6 +305,10 @@ impl Accounts {
                 .account(AccountKey::Id(organization.id))
                 .await?
                 .ok_or_else(not_found)?;
+            // Somebody else was faster.
+            if account.name != name {
+                return Err(not_found());
+            }
             rename(unit, &mut account, new_name, self.now())
                 .await
                 .map_err(as_invalid)?;
@@ -354,6 +360,12 @@ impl Accounts {
                 .await?
                 .ok_or_else(not_found)?;
             if was_user {
+                // An organization is nobody's member.
+                for team in unit.teams_of(account.id, None).await? {
+                    unit.remove_member(team.id, account.id).await?;
+                    unit.change(&Subject::Account(&account.name).key(), self.now())
+                        .await?;
+                }
                 convert(unit, &mut account, actor.account.id, &uuid, self.now()).await?;
             } else {
                 self.join_owners(unit, &actor, &account).await?;

@@ -266,15 +266,27 @@ impl Accounts {
     /// [`Rejected`](crate::ErrorKind::Rejected) when there is none.
     pub async fn unstar(&self, caller: &Caller, name: &RepositoryName) -> Result<(), Error> {
         let actor = self.user_admin(caller).await?;
-        let record = self.0.store.repository(name).await?.ok_or_else(not_found)?;
-        let removed = change!(self, |unit| async {
-            Ok(unit.unstar(actor.account.id, record.id).await?)
-        })?;
+        let record = self.live_repository(name).await?;
+        let removed = match &record {
+            Some(record) => change!(self, |unit| async {
+                Ok(unit.unstar(actor.account.id, record.id).await?)
+            })?,
+            None => false,
+        };
         if removed {
-            Ok(())
-        } else {
-            Err(rejected("Star not found."))
+            return Ok(());
         }
+        // Whether it is there is told to those alone who may see it.
+        let id = record.as_ref().map(|record| record.id);
+        let standing = self.standing(&actor, name.namespace(), id).await?;
+        let public = record
+            .as_ref()
+            .is_some_and(|record| record.visibility == Visibility::Public);
+        if !public && standing.repository(super::rights::Reach::Full).is_none() {
+            return Err(super::facade::refuse(caller));
+        }
+        record.ok_or_else(not_found)?;
+        Err(rejected("Star not found."))
     }
 
     /// The messages that every user sees.

@@ -10,7 +10,7 @@ use super::organizations::as_invalid;
 use super::ports::PasswordVerdict;
 use super::record::{Account, AccountId, AccountKind, ConfirmationPurpose, Notice, Team};
 use super::role::{TeamRole, UserRole};
-use super::sign_up::MAIL_LIFETIME;
+use super::sign_up::{MAIL_LIFETIME, void_links};
 use super::store::{AccountFilter, AccountKey, AccountWrites, OAuthTokenFilter, TeamKey};
 use crate::caller::Caller;
 use crate::error::{Error, ErrorKind};
@@ -188,14 +188,14 @@ impl Accounts {
                 .ok_or_else(not_found)?;
             if let Some(hash) = &hash {
                 take_back(unit, &account, self.now()).await?;
-                unit.delete_confirmations(account.id, ConfirmationPurpose::Recover)
-                    .await?;
+                void_links(unit, account.id).await?;
                 account.password_hash = Some(hash.clone());
                 account.uuid.clone_from(&uuid);
                 account.invalid_logins = 0;
             }
             if let Some(email) = changes.email.as_ref().filter(|_| unproven.is_none()) {
                 account.email = Some(email.clone());
+                void_links(unit, account.id).await?;
             }
             changes.apply(&mut account, options.user_metadata);
             for entry in &entries {
@@ -218,6 +218,9 @@ impl Accounts {
                     MAIL_LIFETIME,
                 );
                 confirmation.new_email = Some(email.clone());
+                // Only the address that was asked for last can become the user's.
+                let purpose = ConfirmationPurpose::Confirm;
+                unit.delete_confirmations(account.id, purpose).await?;
                 unit.insert_confirmation(&confirmation).await?;
             }
             Ok(account)

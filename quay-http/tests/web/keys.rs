@@ -67,29 +67,52 @@ async fn a_key_is_brought_approved_rotated_and_removed() {
     let listed = host.get("/keys/services/clair/keys").await.json();
     assert_eq!(listed, json!({ "keys": [expected] }));
 
-    // Rotation: one key vouches for the next.
-    let seen = put(&host, &path(&second), second.jwk(), &by_first).await;
+    // Rotation: one key vouches for the next, which takes its place.
+    let with_end = format!("{}?expiration={}", path(&second), now + 7200);
+    let seen = put(&host, &with_end, second.jwk(), &by_first).await;
     assert_eq!((seen.status.as_u16(), seen.body.len()), (200, 0), "{seen:?}");
     assert_eq!(
         host.get(&path(&second)).await.header("cache-control"),
+        "max-age=7200"
+    );
+    assert_eq!(host.get(&path(&first)).await.status, 404);
+    let listed = host.get("/keys/services/clair/keys").await.json();
+    assert_eq!(listed["keys"].as_array().map(Vec::len), Some(1));
+    let third = InstanceKey::generate().unwrap();
+    assert_eq!(
+        put(&host, &path(&third), third.jwk(), &by_first).await.status,
+        403,
+        "what has been replaced vouches for nothing"
+    );
+    let by_third = shown(&host, &third, "clair", BASE);
+    assert_eq!(
+        put(&host, &path(&third), third.jwk(), &by_third).await.status,
+        202
+    );
+    host.accounts
+        .approve_service_key(&alice, third.kid(), "")
+        .await
+        .unwrap();
+    assert_eq!(
+        host.get(&path(&third)).await.header("cache-control"),
         "max-age=86400"
     );
 
     host.clock.advance(Duration::from_hours(2));
-    assert_eq!(host.get(&path(&first)).await.status, 403);
+    assert_eq!(host.get(&path(&second)).await.status, 403);
     // What has ended signs nothing any more, what has not signs for it.
-    let by_first = shown(&host, &first, "clair", BASE);
     let by_second = shown(&host, &second, "clair", BASE);
+    let by_third = shown(&host, &third, "clair", BASE);
     let remove = async |key: &InstanceKey, token: &str| {
         host.ask("DELETE", &path(key), &[("authorization", token)], "")
             .await
             .status
     };
-    assert_eq!(remove(&first, &by_first).await, 403);
-    assert_eq!(remove(&first, &by_second).await, 204);
-    assert_eq!(remove(&first, &by_second).await, 404);
-    assert_eq!(remove(&second, &by_second).await, 204);
-    assert_eq!(host.get(&path(&second)).await.status, 404);
+    assert_eq!(remove(&second, &by_second).await, 403);
+    assert_eq!(remove(&second, &by_third).await, 204);
+    assert_eq!(remove(&second, &by_third).await, 404);
+    assert_eq!(remove(&third, &by_third).await, 204);
+    assert_eq!(host.get(&path(&third)).await.status, 404);
 }
 
 #[tokio::test]
@@ -98,10 +121,10 @@ async fn what_proves_nothing() {
     let (key, other) = (instance_key(), InstanceKey::generate().unwrap());
     let own = shown(&host, &key, "clair", BASE);
     for (token, status) in [
-        (shown(&host, &key, "other", BASE), 403),
-        (shown(&host, &key, "clair", "https://other.example"), 403),
+        (shown(&host, &key, "other", BASE), 400),
+        (shown(&host, &key, "clair", "https://other.example"), 400),
         (shown(&host, &other, "clair", BASE), 403),
-        ("Bearer abc".to_owned(), 403),
+        ("Bearer abc".to_owned(), 400),
         ("Basic YTpi".to_owned(), 400),
     ] {
         assert_eq!(

@@ -166,3 +166,91 @@ async fn where_no_mail_is_sent() {
         assert_eq!(host.get(path).await.status, 404, "{path}");
     }
 }
+
+/// Asks for another address; says which link was sent there.
+async fn asks_for(host: &Host, email: &str) -> String {
+    let changes = UserChanges {
+        email: Some(email.to_owned()),
+        ..UserChanges::default()
+    };
+    host.accounts
+        .change_user(&host.caller("bob"), changes)
+        .await
+        .unwrap();
+    host.mails.link(email, "/confirm").await
+}
+
+async fn email_of(host: &Host, name: &str) -> String {
+    let mut reader = host.accounts.store().reader();
+    let account = reader.account(AccountKey::Name(name)).await.unwrap().unwrap();
+    account.email.unwrap()
+}
+
+#[tokio::test]
+async fn a_new_password_voids_links_that_were_sent_before() {
+    let host = host().await;
+    let link = asks_for(&host, "thief@mail.example").await;
+    host.accounts.request_recovery("bob@mail.example").await.unwrap();
+    let recovery = host.mails.link("bob@mail.example", "/recovery").await;
+    let changes = UserChanges {
+        password: Some("another-password".to_owned()),
+        ..UserChanges::default()
+    };
+    host.accounts
+        .change_user(&host.caller("bob"), changes)
+        .await
+        .unwrap();
+    for link in [&link, &recovery] {
+        let seen = host.get(link).await;
+        assert_eq!(
+            (seen.status.as_u16(), seen.header("set-cookie")),
+            (400, ""),
+            "{link}"
+        );
+    }
+    assert_eq!(email_of(&host, "bob").await, "bob@mail.example");
+}
+
+#[tokio::test]
+async fn only_the_address_that_was_asked_for_last_becomes_the_users() {
+    let host = host().await;
+    let first = asks_for(&host, "first@mail.example").await;
+    let second = asks_for(&host, "second@mail.example").await;
+    assert_eq!(host.get(&first).await.status, 400);
+    assert_eq!(host.get(&second).await.status, 302);
+    assert_eq!(email_of(&host, "bob").await, "second@mail.example");
+    assert_eq!(host.get(&first).await.status, 400);
+}
+
+#[tokio::test]
+async fn an_address_that_is_given_up_recovers_nothing() {
+    let host = host().await;
+    host.accounts.request_recovery("bob@mail.example").await.unwrap();
+    let recovery = host.mails.link("bob@mail.example", "/recovery").await;
+    let link = asks_for(&host, "new@mail.example").await;
+    assert_eq!(host.get(&link).await.status, 302);
+    assert_eq!(host.get(&recovery).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_superusers_rescue_voids_links() {
+    let mut options = options();
+    options.mailing = true;
+    options.superusers.insert("alice".to_owned());
+    let host = Host::with(options, |settings| settings).await;
+    let alice = host.caller("alice");
+    for (password, email, enabled) in [
+        (Some("another-password"), None, None),
+        (None, Some("rescued@mail.example"), None),
+        (None, None, Some(false)),
+    ] {
+        let link = asks_for(&host, "thief@mail.example").await;
+        host.accounts
+            .change_any_user(&alice, "bob", password, email, enabled, None)
+            .await
+            .unwrap();
+        let seen = host.get(&link).await;
+        assert_eq!((seen.status.as_u16(), seen.header("set-cookie")), (400, ""));
+    }
+    assert_eq!(email_of(&host, "bob").await, "rescued@mail.example");
+}

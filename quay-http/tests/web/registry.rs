@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quay_core::accounts::{RepositoryRole, RobotOwner};
+use quay_core::accounts::{AccountKey, RepositoryRole, RobotOwner};
 use quay_core::metadata::Visibility;
 use semver::VersionReq;
 use serde_json::json;
@@ -164,4 +164,51 @@ async fn a_registry_that_does_not_advertise() {
     let host = Host::with(options(), |settings| settings.with_advertise_v2(false)).await;
     assert_eq!(host.get("/v2/").await.status, 404);
     assert_eq!(host.get(TAGS).await.status, 401);
+}
+
+#[tokio::test]
+async fn whether_a_repository_is_there_is_told_to_those_who_may_see_it() {
+    let host = Host::new().await;
+    host.repository("alice", "alice/secret", Visibility::Private)
+        .await;
+    host.repository("alice", "alice/open", Visibility::Public).await;
+    let cookie = host.cookie(Some("bob"), "c").await;
+    let headers = [("cookie", cookie.as_str()), ("x-csrf-token", "c")];
+    for (path, status) in [("alice/secret", 403), ("alice/none", 403), ("alice/open", 400)] {
+        let path = format!("/api/v1/user/starred/{path}");
+        let seen = host.ask("DELETE", &path, &headers, "").await;
+        assert_eq!(seen.status, status, "{path}: {}", seen.text());
+    }
+}
+
+#[tokio::test]
+async fn an_organization_is_renamed_once_and_is_nobodys_member() {
+    let mut options = options();
+    options.superusers.insert("alice".to_owned());
+    let host = Host::with(options, |settings| settings).await;
+    let (alice, bob) = (host.caller("alice"), host.caller("bob"));
+    for name in ["devel", "race"] {
+        host.accounts.create_organization(&bob, name, None).await.unwrap();
+    }
+    let renames = (0..8).map(|number| {
+        let (accounts, alice) = (host.accounts.clone(), alice.clone());
+        tokio::spawn(async move {
+            let to = format!("renamed{number}");
+            accounts
+                .rename_organization(&alice, "race", Some(&to))
+                .await
+                .is_ok()
+        })
+    });
+    let mut renamed = 0;
+    for rename in renames.collect::<Vec<_>>() {
+        renamed += usize::from(rename.await.unwrap());
+    }
+    assert_eq!(renamed, 1);
+
+    let mut reader = host.accounts.store().reader();
+    let account = reader.account(AccountKey::Name("bob")).await.unwrap().unwrap();
+    assert_eq!(reader.teams_of(account.id, None).await.unwrap().len(), 2);
+    host.accounts.take_ownership(&alice, "bob").await.unwrap();
+    assert!(reader.teams_of(account.id, None).await.unwrap().is_empty());
 }

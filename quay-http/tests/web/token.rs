@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use quay_core::accounts::{ApplicationChanges, RepositoryRole, RobotOwner, TeamRole};
+use quay_core::Access;
+use quay_core::accounts::{
+    AccountKey, ApplicationChanges, AskedActions, RepositoryRole, RobotOwner, Scope, ScopeSet, TeamRole,
+};
 use quay_core::metadata::Visibility;
 use serde_json::json;
 use sqlx::Row as _;
@@ -403,6 +406,54 @@ async fn where_everybody_must_log_in() {
     assert!(seen.json()["error"].is_string() && seen.json()["errors"].is_null());
     assert_eq!(seen.header("www-authenticate"), "");
     assert_eq!(host.token_of("bob", &asked).await.granted()[0].1, "pull");
+    let seen = host.get("/v2/_catalog").await;
+    assert_eq!(
+        (seen.status.as_u16(), seen.code().as_str()),
+        (401, "UNAUTHORIZED")
+    );
+}
+
+#[tokio::test]
+async fn what_is_made_for_a_push_is_granted_at_once() {
+    let host = Host::new().await;
+    let asked = ["repository:alice/new:push,pull,*"];
+    for _ in 0..2 {
+        assert_eq!(host.token_of("alice", &asked).await.granted()[0].1, "push,pull,*");
+    }
+}
+
+#[tokio::test]
+async fn a_namespace_is_made_for_a_push() {
+    let mut options = options();
+    options.namespace_on_push = true;
+    options.mailing = true;
+    let host = Host::with(options, |settings| settings).await;
+    let granted = host
+        .token_of("alice", &["repository:devel/app:push,pull"])
+        .await
+        .granted();
+    assert_eq!(granted[0].1, "push,pull");
+    let email = async |name: &str| {
+        let mut reader = host.accounts.store().reader();
+        let found = reader.account(AccountKey::Name(name)).await.unwrap();
+        found.map(|account| account.email.unwrap_or_default())
+    };
+    assert_eq!(email("devel").await.as_deref(), Some("alice+devel@mail.example"));
+
+    // A credential that may not make the repository makes no namespace either.
+    let mut caller = host.caller("alice");
+    caller.access = Access::Scopes(ScopeSet::of(&[Scope::AdminUser]));
+    let asked = AskedActions {
+        push: true,
+        ..AskedActions::default()
+    };
+    let granted = host
+        .accounts
+        .grant_scope(&caller, &name("made/app"), asked)
+        .await
+        .unwrap();
+    assert!(granted.is_empty(), "{granted:?}");
+    assert_eq!(email("made").await, None);
 }
 
 #[tokio::test]
