@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Registry, unknown_name};
+use super::manifests::PARSED_INLINE;
+use super::{Registry, gone, unknown_name};
 use crate::accounts::LogKind;
 use crate::caller::Caller;
 use crate::digest::Digest;
@@ -12,6 +13,7 @@ use crate::error::{Error, ErrorKind};
 use crate::manifest::{EXPIRES_AFTER, Manifest, ManifestView, expires_after, is_label_key, label_media_type};
 use crate::metadata::{EdgeKind, LabelRecord, LabelSource, RepositoryId, UnitOfWork};
 use crate::name::{Reference, RepositoryName};
+use crate::runtime::blocking;
 
 /// Configurations of images that are larger are not looked into.
 const LARGEST_CONFIG: u64 = 4 << 20;
@@ -37,7 +39,14 @@ impl Registry {
             Some(named) if manifest.has_image_config() => self.config_of(name, &named.digest).await?,
             _ => None,
         };
-        let labels = manifest.labels(config.as_deref());
+        let labels = match config {
+            Some(config) if config.len() > PARSED_INLINE => {
+                let manifest = manifest.clone();
+                let read = move || manifest.labels(Some(&config));
+                blocking(&*self.0.runtime.spawner, read).await.map_err(gone)?
+            }
+            config => manifest.labels(config.as_deref()),
+        };
         if labels.len() > MOST {
             tracing::warn!(
                 repository = name.path(),

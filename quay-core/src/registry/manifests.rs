@@ -17,7 +17,7 @@ use crate::runtime::blocking;
 const MAX_TAGS: usize = 64;
 
 /// Manifests up to this many bytes are read where they are: handing them over would cost more.
-const PARSED_INLINE: usize = 64 << 10;
+pub(super) const PARSED_INLINE: usize = 64 << 10;
 
 /// A manifest to be pushed.
 #[derive(Debug, Clone)]

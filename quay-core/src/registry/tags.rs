@@ -189,8 +189,7 @@ impl Registry {
                     .await?
                     .pop();
                 let end = match (change.expiration, &live) {
-                    (Expiration::Kept, _) => None,
-                    (Expiration::Never, _) => None,
+                    (Expiration::Kept | Expiration::Never, _) => None,
                     (Expiration::At(end), live) => {
                         let start = live
                             .as_ref()
