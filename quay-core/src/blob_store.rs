@@ -179,6 +179,29 @@ impl FileRange {
     pub const fn new(file: Arc<File>, range: ResolvedRange) -> Self {
         Self { file, range }
     }
+
+    /// Reads the range, by position: others may be reading from the same file. Blocks.
+    ///
+    /// # Errors
+    /// The file's, also when it ends before the range does.
+    pub fn read(&self) -> std::io::Result<Vec<u8>> {
+        let too_long = |_| std::io::Error::from(std::io::ErrorKind::OutOfMemory);
+        let mut content = vec![0; usize::try_from(self.range.length).map_err(too_long)?];
+        #[cfg(unix)]
+        std::os::unix::fs::FileExt::read_exact_at(&*self.file, &mut content, self.range.start)?;
+        #[cfg(windows)]
+        {
+            use std::os::windows::fs::FileExt as _;
+            let mut done = 0;
+            while let Some(rest) = content.get_mut(done..).filter(|rest| !rest.is_empty()) {
+                match self.file.seek_read(rest, self.range.start + done as u64)? {
+                    0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+                    read => done += read,
+                }
+            }
+        }
+        Ok(content)
+    }
 }
 
 /// A blob, or a range of one, in the form that costs its store least.

@@ -293,6 +293,11 @@ fn a_tag_is_moved_and_ended_within_limits() {
             .await
             .unwrap();
         assert_eq!(setup.pull("new").await, Ok(one));
+        // Moved to where it is, it has begun when it did.
+        let still = TagChange::new(at(1_000_000 * HOUR), Some(one));
+        setup.clock.advance(HOUR);
+        setup.change("new", still).await.unwrap();
+        assert_eq!(setup.end_of("new").await, Some(Some((104 * 7 * 24 - 1) * HOUR)));
         let unknown = Digest::of(Algorithm::Sha256, b"unknown");
         let nowhere = TagChange::new(Expiration::Kept, Some(unknown));
         assert_eq!(setup.change("new", nowhere).await, Err(ErrorKind::NotFound));
@@ -410,23 +415,96 @@ fn labels_are_given_and_taken() {
 }
 
 #[test]
-fn an_image_whose_configuration_is_gone_is_looked_at_all_the_same() {
-    let setup = setup();
+fn an_image_whose_configuration_is_not_here_is_looked_at_all_the_same() {
+    let mut options = Options::default();
+    options.sparse = true;
+    let setup = setup_with(options);
     block_on(async {
         let layer = setup.blob("a layer").await;
-        let mut image = setup.image(&json!({}), &json!({})).await;
-        image["layers"] = json!([{ "mediaType": "application/x", "digest": layer, "size": 7 }]);
+        let large = format!("{{\"padding\": \"{}\"}}", "x".repeat(5 << 20));
+        for config in [
+            Digest::of(Algorithm::Sha256, b"nowhere"),
+            setup.blob("{ broken").await,
+            setup.blob(&large).await,
+        ] {
+            let image = json!({
+                "schemaVersion": 2,
+                "mediaType": MediaType::OCI_MANIFEST,
+                "config": { "mediaType": CONFIG, "digest": config, "size": 1 },
+                "layers": [{ "mediaType": "application/x", "digest": layer, "size": 7 }],
+            });
+            let digest = setup.push("v1", &image).await;
+            assert!(setup.labels(&digest).await.is_empty());
+            let (record, view) = setup
+                .registry
+                .view_manifest(&setup.name, &digest, &setup.caller)
+                .await
+                .unwrap();
+            assert_eq!(record.digest, digest);
+            assert_eq!(
+                (view.layers_size, view.config_media_type.as_deref()),
+                (7, Some(CONFIG))
+            );
+            assert_eq!(view.layers.unwrap()[0].digest, layer);
+        }
+    });
+}
+
+#[test]
+fn what_somebody_has_said_of_a_tags_end_outlives_a_push() {
+    let setup = setup();
+    block_on(async {
+        let labels = json!({ "quay.expires-after": "2h" });
+        setup.push_image("kept", &labels).await;
+        setup.push_image("longer", &labels).await;
+        let end = Timestamp::from_millis(setup.now()).plus(9 * HOUR);
+        for (name, expiration) in [("kept", Expiration::Never), ("longer", Expiration::At(end))] {
+            setup
+                .change(name, TagChange::new(expiration, None))
+                .await
+                .unwrap();
+            setup.push_image(name, &labels).await;
+        }
+        assert_eq!(setup.end_of("kept").await, Some(None));
+        assert_eq!(setup.end_of("longer").await, Some(Some(9 * HOUR)));
+    });
+}
+
+#[test]
+fn what_no_tag_remembers_is_not_restored() {
+    let mut options = Options::default();
+    options.time_machine = 3 * HOUR;
+    let setup = setup_with(options);
+    block_on(async {
+        let one = setup.push_image("v1", &json!({ "n": "1" })).await;
+        setup.delete(&one.to_string()).await;
+        setup.clock.advance(2 * HOUR);
+        setup.restore("v1", &one).await.unwrap();
+        setup.delete(&one.to_string()).await;
+        setup.clock.advance(3 * HOUR);
+        assert_eq!(setup.restore("v1", &one).await, Err(ErrorKind::NotFound));
+
+        // What was pushed by its digest alone has no tag that remembers it.
+        let image = setup.image(&json!({ "n": "2" }), &json!({})).await;
+        let digest = Digest::of(Algorithm::Sha256, image.to_string().as_bytes());
+        setup.push(&digest.to_string(), &image).await;
+        setup.delete(&digest.to_string()).await;
+        assert_eq!(setup.restore("v1", &digest).await, Err(ErrorKind::NotFound));
+    });
+}
+
+#[test]
+fn a_lifetime_is_found_among_many_labels() {
+    let setup = setup();
+    block_on(async {
+        let mut annotations = serde_json::Map::new();
+        for number in 0..1500 {
+            annotations.insert(format!("a{number:04}"), "x".into());
+        }
+        annotations.insert("quay.expires-after".to_owned(), "2h".into());
+        let image = setup.image(&json!({}), &annotations.into()).await;
         let digest = setup.push("v1", &image).await;
-        let (record, view) = setup
-            .registry
-            .view_manifest(&setup.name, &digest, &setup.caller)
-            .await
-            .unwrap();
-        assert_eq!(record.digest, digest);
-        assert_eq!(
-            (view.layers_size, view.config_media_type.as_deref()),
-            (7, Some(CONFIG))
-        );
-        assert_eq!(view.layers.unwrap()[0].digest, layer);
+        assert_eq!(setup.end_of("v1").await, Some(Some(2 * HOUR)));
+        assert_eq!(setup.labels(&digest).await.len(), 1000);
     });
 }

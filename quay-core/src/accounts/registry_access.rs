@@ -408,6 +408,13 @@ const VERDICT: Duration = Duration::from_secs(2);
 const VERDICTS: usize = 10_000;
 
 impl AccountAuthorizer {
+    /// Whether what is public may be seen by a caller for no other reason. Where everybody must log in, a token
+    /// says itself what it was granted.
+    fn sees_what_is_public(&self, caller: &Caller) -> bool {
+        let known = caller.principal != Principal::Anonymous && !matches!(caller.access, Access::Grants(_));
+        self.accounts.options().anonymous_access || known
+    }
+
     /// An authorizer that knows of `changes`.
     #[must_use]
     pub fn new(accounts: Accounts, changes: Arc<Changes>) -> Self {
@@ -536,7 +543,7 @@ impl Authorizer for AccountAuthorizer {
         };
         if needed == RepositoryRole::Read
             && record.is_some_and(|record| record.visibility == Visibility::Public)
-            && self.accounts.options().anonymous_access
+            && self.sees_what_is_public(caller)
         {
             return Ok(Decision::Allow("the repository is public"));
         }

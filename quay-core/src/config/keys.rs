@@ -261,7 +261,7 @@ keys! {
 }
 "mirror" {
     "FEATURE_ORG_MIRROR" Boolean "false" - [];
-    "FEATURE_REPO_MIRROR" Boolean "false" - [];
+    "FEATURE_REPO_MIRROR" Boolean "false" - [in_effect];
     "HTTPS_PROXY" Text "null" - [nullable];
     "HTTP_PROXY" Text "null" - [nullable];
     "NO_PROXY" Text "null" - [nullable];

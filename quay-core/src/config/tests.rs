@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::registry::ActionLogging;
+use crate::registry::{ActionLogging, Options, RESERVED_LABELS};
 
 fn read(value: &Value) -> Result<Config, InvalidConfig> {
     Config::from_map(value.as_object().unwrap())
@@ -90,8 +90,46 @@ fn keys_in_effect_are_typed() {
 }
 
 #[test]
+fn the_time_machine_and_labels() {
+    let config = read(&json!({
+        "DEFAULT_TAG_EXPIRATION": "1d",
+        "LABELED_EXPIRATION_MINIMUM": "2m",
+        "LABELED_EXPIRATION_MAXIMUM": "1w",
+        "LABEL_KEY_RESERVED_PREFIXES": ["ours."],
+    }))
+    .unwrap();
+    assert_eq!(config.registry.time_machine.as_secs(), 86_400);
+    let (shortest, longest) = config.registry.tag_lifetime;
+    assert_eq!((shortest.as_secs(), longest.as_secs()), (120, 604_800));
+    let reserved = &config.registry.reserved_labels;
+    assert!(
+        reserved.iter().any(|prefix| prefix == "ours.") && reserved.iter().any(|prefix| prefix == "quay")
+    );
+    let defaults = Config::default().registry;
+    assert_eq!(defaults.reserved_labels, RESERVED_LABELS);
+    let options = Options::default();
+    assert_eq!(defaults.time_machine, options.time_machine);
+    assert_eq!(defaults.tag_lifetime, options.tag_lifetime);
+}
+
+#[test]
 fn what_cannot_be_used_is_named() {
     for (value, key, reason) in [
+        (
+            json!({ "LABELED_EXPIRATION_MINIMUM": "2w", "LABELED_EXPIRATION_MAXIMUM": "1w" }),
+            "LABELED_EXPIRATION_MINIMUM",
+            "longer",
+        ),
+        (
+            json!({ "LABELED_EXPIRATION_MAXIMUM": "soon" }),
+            "LABELED_EXPIRATION_MAXIMUM",
+            "10m",
+        ),
+        (
+            json!({ "LABEL_KEY_RESERVED_PREFIXES": ["ours"] }),
+            "LABEL_KEY_RESERVED_PREFIXES",
+            "dot",
+        ),
         (
             json!({ "MAXIMUM_LAYER_SIZE": "20T" }),
             "MAXIMUM_LAYER_SIZE",

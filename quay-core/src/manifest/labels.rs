@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::Value;
-
+use super::config::ImageConfig;
 use super::{Manifest, ManifestKind};
 use crate::config::duration;
 
@@ -70,10 +69,17 @@ impl Manifest {
             ManifestKind::OciIndex | ManifestKind::DockerList => return labels,
             ManifestKind::Schema1 | ManifestKind::Schema1Signed => {
                 let top = self.schema1.as_ref().and_then(|schema1| schema1.top.as_deref());
-                labels.extend(top.map(|text| of_config(text.as_bytes())).unwrap_or_default());
+                labels.extend(
+                    top.map(|text| ImageConfig::read(text.as_bytes()).labels())
+                        .unwrap_or_default(),
+                );
             }
             ManifestKind::OciImage | ManifestKind::DockerImage => {
-                labels.extend(config.map(of_config).unwrap_or_default());
+                labels.extend(
+                    config
+                        .map(|config| ImageConfig::read(config).labels())
+                        .unwrap_or_default(),
+                );
             }
         }
         let annotations = self.annotations.as_deref().unwrap_or("{}");
@@ -85,21 +91,10 @@ impl Manifest {
     }
 }
 
-/// The labels of a configuration; none where it cannot be read.
-fn of_config(config: &[u8]) -> BTreeMap<String, String> {
-    let document: Value = serde_json::from_slice(config).unwrap_or_default();
-    let labels = document.pointer("/config/Labels").and_then(Value::as_object);
-    labels
-        .into_iter()
-        .flatten()
-        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::super::Limits;
     use super::*;

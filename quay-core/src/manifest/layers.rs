@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::config::{ImageConfig, Step};
 use super::{Limits, ManifestKind, json};
 use crate::digest::Digest;
 use crate::metadata::ManifestRecord;
@@ -46,7 +47,7 @@ pub struct ManifestView {
     pub layers_size: u64,
 }
 
-/// What a step of a build says of itself, in a configuration or in schema 1.
+/// What a step of a build says of itself in schema 1.
 fn step(history: &Value, command: Option<Value>) -> ManifestLayer {
     let text = |key: &str| history.get(key).and_then(Value::as_str).map(ToOwned::to_owned);
     ManifestLayer {
@@ -99,28 +100,32 @@ fn digest_of(value: &Value, key: &str) -> Option<Digest> {
 
 /// The layers with the steps of the configuration's history, which has steps without a layer besides.
 fn image_layers(document: &Value, config: Option<&[u8]>) -> Vec<ManifestLayer> {
-    let config: Value = config
-        .and_then(|config| serde_json::from_slice(config).ok())
-        .unwrap_or_default();
-    let history = config.get("history").and_then(Value::as_array);
-    let is_empty = |step: &Value| step.get("empty_layer") == Some(&Value::Bool(true));
+    let steps = config.map(ImageConfig::read).unwrap_or_default().history();
+    let is_empty = |step: &Step| step.empty_layer == Some(true);
     let named = document.get("layers").and_then(Value::as_array);
     let named: Vec<&Value> = named.into_iter().flatten().collect();
-    let steps: Vec<&Value> = history.into_iter().flatten().collect();
     // A history that does not fit says nothing of any layer.
     let fits = steps.iter().filter(|step| !is_empty(step)).count() == named.len();
     let steps = if fits {
         steps
     } else {
-        vec![&Value::Null; named.len()]
+        vec![Step::default(); named.len()]
     };
     let mut blobs = named.into_iter();
     steps
         .into_iter()
-        .filter_map(|history| {
-            let command = history.get("created_by").and_then(Value::as_str);
-            let mut layer = step(history, command.map(command_of));
-            if is_empty(history) {
+        .filter_map(|made| {
+            let is_empty = is_empty(&made);
+            let mut layer = ManifestLayer {
+                digest: Digest::lowest(),
+                size: None,
+                urls: Vec::new(),
+                command: made.created_by.as_deref().map(command_of),
+                comment: made.comment,
+                author: made.author,
+                created: made.created,
+            };
+            if is_empty {
                 layer.digest = EMPTY_LAYER.parse().ok()?;
                 layer.size = Some(EMPTY_LAYER_SIZE);
                 return Some(layer);

@@ -4,6 +4,7 @@
 //! unknown), and strict where two readers could disagree: a media type that contradicts the content, a
 //! key that occurs twice, fields of two kinds of manifest in one document.
 
+mod config;
 mod json;
 mod labels;
 mod layers;

@@ -85,6 +85,7 @@ pub(super) struct OutboxEntry {
 pub(super) struct State {
     pub(super) last_id: i64,
     pub(super) repositories: Map<String, Arc<RepositoryRecord>>,
+    pub(super) repository_paths: Map<RepositoryId, String>,
     pub(super) manifests: Map<(RepositoryId, Digest), ManifestRow>,
     pub(super) manifest_digests: Map<i64, (RepositoryId, Digest)>,
     /// Manifests by subject: repository, subject, digest.
@@ -116,7 +117,13 @@ impl State {
     }
 
     /// The manifest's row as a row of history shows it.
-    fn tag_entry(&self, repository: RepositoryId, name: &Tag, row: &TagRow) -> Option<TagEntry> {
+    fn tag_entry(
+        &self,
+        repository: RepositoryId,
+        name: &Tag,
+        row: &TagRow,
+        children: bool,
+    ) -> Option<TagEntry> {
         let manifest = self.manifest_by_id(row.manifest)?;
         let tag = TagRecord::new(
             row.id,
@@ -138,6 +145,7 @@ impl State {
             child.is_some_and(|row| row.live)
         };
         let children = of_kind(EdgeKind::Child)
+            .filter(|_| children)
             .map(|edge| (edge.digest, has(&edge.digest)))
             .collect();
         Some(TagEntry::new(
@@ -383,7 +391,7 @@ impl MetadataStore for MemoryMetadata {
                 right.start.cmp(&left.start).then(left_name.cmp(right_name))
             });
             let page = rows.into_iter().skip(skip).take(page.limit);
-            page.map(|(name, row)| state.tag_entry(repository, name, row))
+            page.map(|(name, row)| state.tag_entry(repository, name, row, filter.children))
                 .collect()
         }))
     }

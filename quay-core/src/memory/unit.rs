@@ -197,8 +197,10 @@ impl UnitOfWork for MemoryUnit {
 
 #[async_trait]
 impl RepositoryStore for MemoryUnit {
-    async fn lock(&mut self, _: RepositoryId) -> Result<bool, StoreError> {
-        Ok(true)
+    async fn lock(&mut self, repository: RepositoryId) -> Result<Option<RepositoryRecord>, StoreError> {
+        let path = self.state.repository_paths.get(&repository);
+        let record = path.and_then(|path| self.state.repositories.get(path));
+        Ok(record.map(|record| (**record).clone()))
     }
 
     async fn find(&mut self, name: &RepositoryName) -> Result<Option<RepositoryRecord>, StoreError> {
@@ -227,6 +229,7 @@ impl RepositoryStore for MemoryUnit {
         self.state
             .repositories
             .insert_mut(name.path().to_owned(), Arc::new(record.clone()));
+        self.state.repository_paths.insert_mut(id, name.path().to_owned());
         Ok(Some(record))
     }
 }
@@ -338,7 +341,9 @@ impl ManifestStore for MemoryUnit {
             self.state.holders.insert_mut((edge.digest, repository), ());
         }
         row.live = true;
+        let digest = row.manifest.digest;
         self.save_manifest(repository, row);
+        self.hold(repository, &digest, |kind| !is_blob(kind));
         Ok(true)
     }
 
@@ -441,6 +446,23 @@ impl TagStore for MemoryUnit {
         Ok(true)
     }
 
+    async fn remembers(
+        &mut self,
+        repository: RepositoryId,
+        manifest: i64,
+        since: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let Ok(first) = Tag::new("0") else {
+            return Ok(false);
+        };
+        let mut rows = self
+            .state
+            .tags
+            .range((repository, first, i64::MIN)..)
+            .take_while(|((of, _, _), _)| *of == repository);
+        Ok(rows.any(|(_, row)| row.manifest == manifest && row.end.is_none_or(|end| end > since)))
+    }
+
     async fn end(
         &mut self,
         repository: RepositoryId,
@@ -501,7 +523,8 @@ impl LabelStore for MemoryUnit {
     ) -> Result<Vec<(Digest, String)>, StoreError> {
         let mut values = Vec::new();
         for digest in manifests {
-            let Some(row) = self.state.manifests.get(&(repository, *digest)) else {
+            let row = self.state.manifests.get(&(repository, *digest));
+            let Some(row) = row.filter(|row| row.live) else {
                 continue;
             };
             let labels = self.state.labels_of(row.id);

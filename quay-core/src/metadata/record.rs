@@ -389,8 +389,9 @@ pub struct TagEntry {
     pub media_type: MediaType,
     /// Bytes of the layers together, as far as the repository holds them; `None` for a manifest without any.
     pub layers_size: Option<u64>,
-    /// The manifests that an index or list names, and whether the repository has them, each once.
-    pub children: Vec<(Digest, bool)>,
+    /// The manifests that an index or list names, and whether the repository has them, each once. Rows of one
+    /// manifest share it.
+    pub children: Arc<[(Digest, bool)]>,
 }
 
 impl TagEntry {
@@ -400,7 +401,7 @@ impl TagEntry {
         tag: TagRecord,
         media_type: MediaType,
         layers_size: Option<u64>,
-        children: Vec<(Digest, bool)>,
+        children: Arc<[(Digest, bool)]>,
     ) -> Self {
         Self {
             tag,
@@ -450,6 +451,8 @@ pub struct TagFilter {
     pub alive: bool,
     /// Rows count that have not ended by then.
     pub ended_after: Timestamp,
+    /// Whether it is wanted what indexes and lists name; without it, there are no children.
+    pub children: bool,
 }
 
 impl TagFilter {
@@ -460,6 +463,7 @@ impl TagFilter {
             names: None,
             alive: false,
             ended_after,
+            children: false,
         }
     }
 
@@ -467,6 +471,13 @@ impl TagFilter {
     #[must_use]
     pub fn with_names(mut self, names: Option<TagNames>) -> Self {
         self.names = names;
+        self
+    }
+
+    /// With what indexes and lists name.
+    #[must_use]
+    pub const fn with_children(mut self, children: bool) -> Self {
+        self.children = children;
         self
     }
 

@@ -75,10 +75,9 @@ pub trait UnitOfWork: Debug + Send {
 /// Every method: the store's. The same holds for the other accessors.
 #[async_trait]
 pub trait RepositoryStore: Send {
-    /// Locks a repository: until this unit of work ends, no other one changes what the repository holds.
-    /// `false` when it is not there. A store whose units of work follow one another anyway answers
-    /// `true` without looking.
-    async fn lock(&mut self, repository: RepositoryId) -> Result<bool, StoreError>;
+    /// Locks a repository: until this unit of work ends, no other one changes what the repository holds, or what
+    /// it is. What it is now; `None` when it is not there.
+    async fn lock(&mut self, repository: RepositoryId) -> Result<Option<RepositoryRecord>, StoreError>;
 
     /// A repository by name, locked.
     async fn find(&mut self, name: &RepositoryName) -> Result<Option<RepositoryRecord>, StoreError>;
@@ -250,6 +249,14 @@ pub trait TagStore: Send {
         repository: RepositoryId,
         name: &Tag,
         end: Option<Timestamp>,
+    ) -> Result<bool, StoreError>;
+
+    /// Whether any tag of the repository points at a manifest, or did so until after `since`.
+    async fn remembers(
+        &mut self,
+        repository: RepositoryId,
+        manifest: i64,
+        since: Timestamp,
     ) -> Result<bool, StoreError>;
 
     /// Closes a tag's live row. `false` when it had none.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 
-use super::{Registry, gone, require_image, unknown_name};
+use super::{Registry, authorised, gone, require_image, unknown_name};
 use crate::auth::{Action, Resource};
 use crate::blob_store::{BlobBody, Open, Redirects};
 use crate::caller::Caller;
@@ -136,27 +136,24 @@ impl Registry {
         digest: &Digest,
         caller: &Caller,
     ) -> Result<(), Error> {
-        self.writable(name, Action::Delete, caller).await?;
+        let mut found = self.writable(name, Action::Delete, caller).await?;
         transact!(
             self,
             |unit| async {
-                let repository = unit
-                    .repositories()
-                    .find(name)
-                    .await?
-                    .ok_or_else(|| unknown_name(name))?;
-                if unit.manifests().holds_blob(repository.id, digest).await? {
+                let record = found.as_deref().ok_or_else(|| unknown_name(name))?;
+                let repository = authorised(&mut *unit, record).await?;
+                if unit.manifests().holds_blob(repository, digest).await? {
                     return Err(Error::new(
                         ErrorKind::BlobInUse,
                         "a manifest of this repository holds the blob, delete that first",
                     ));
                 }
-                if !unit.blobs().unlink(repository.id, digest).await? {
+                if !unit.blobs().unlink(repository, digest).await? {
                     return Err(unknown_blob(digest));
                 }
                 Ok(())
             },
-            self.writable(name, Action::Delete, caller).await?
+            found = self.writable(name, Action::Delete, caller).await?
         )
     }
 
@@ -259,20 +256,11 @@ async fn read_small(body: BlobBody, size: u64, spawner: &dyn Spawner) -> Result<
     };
     let bytes = match body {
         BlobBody::Bytes(bytes) => bytes,
-        BlobBody::File(part) => {
-            let read = blocking(spawner, move || {
-                use std::io::{Read as _, Seek as _, SeekFrom};
-                let mut content = Vec::new();
-                let mut file = &*part.file;
-                file.seek(SeekFrom::Start(part.range.start))?;
-                file.take(part.range.length).read_to_end(&mut content)?;
-                Ok::<_, std::io::Error>(content)
-            });
-            read.await
-                .map_err(gone)?
-                .map_err(|error| StoreError::io("read a small blob", error))?
-                .into()
-        }
+        BlobBody::File(part) => blocking(spawner, move || part.read())
+            .await
+            .map_err(gone)?
+            .map_err(|error| StoreError::io("read a small blob", error))?
+            .into(),
         BlobBody::Stream(mut pieces) => {
             let mut content = BytesMut::new();
             while let Some(piece) = pieces.next().await {

@@ -1,17 +1,18 @@
 //! Labels of manifests: those that come with them, and those that people give.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::manifests::PARSED_INLINE;
-use super::{Registry, gone, unknown_name};
+use super::{Registry, authorised, gone};
 use crate::accounts::LogKind;
 use crate::caller::Caller;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
 use crate::manifest::{EXPIRES_AFTER, Manifest, ManifestView, expires_after, is_label_key, label_media_type};
-use crate::metadata::{EdgeKind, LabelRecord, LabelSource, RepositoryId, UnitOfWork};
+use crate::metadata::{EdgeKind, LabelRecord, LabelSource, ManifestRecord, RepositoryId, UnitOfWork};
 use crate::name::{Reference, RepositoryName};
 use crate::runtime::blocking;
 
@@ -19,6 +20,8 @@ use crate::runtime::blocking;
 const LARGEST_CONFIG: u64 = 4 << 20;
 /// Labels that are kept of one manifest; those that come with it beyond that are left out.
 const MOST: usize = 1000;
+/// Bytes of a value that somebody gives.
+const LONGEST: usize = 16 << 10;
 
 fn no_such_label() -> Error {
     Error::new(ErrorKind::NotFound, "Not Found")
@@ -39,10 +42,11 @@ impl Registry {
             Some(named) if manifest.has_image_config() => self.config_of(name, &named.digest).await?,
             _ => None,
         };
-        let labels = match config {
+        let mut labels = match config {
             Some(config) if config.len() > PARSED_INLINE => {
                 let manifest = manifest.clone();
                 let read = move || manifest.labels(Some(&config));
+                let _turn = self.0.large_manifests.lock().await;
                 blocking(&*self.0.runtime.spawner, read).await.map_err(gone)?
             }
             config => manifest.labels(config.as_deref()),
@@ -54,8 +58,11 @@ impl Registry {
                 "a manifest has too many labels"
             );
         }
-        Ok(labels
+        // What means something is not lost among the others.
+        let lifetime = labels.remove_entry(EXPIRES_AFTER);
+        Ok(lifetime
             .into_iter()
+            .chain(labels)
             .take(MOST)
             .map(|(key, value)| {
                 let media_type = label_media_type(&value).to_owned();
@@ -102,12 +109,34 @@ impl Registry {
         let Some((_, common)) = values.first() else {
             return Ok(None);
         };
-        let has = |child: &Digest| values.iter().any(|(of, value)| of == child && value == common);
-        Ok(if children.iter().all(has) {
+        let alike: HashSet<&Digest> = values
+            .iter()
+            .filter(|(_, value)| value == common)
+            .map(|(of, _)| of)
+            .collect();
+        Ok(if children.iter().all(|child| alike.contains(child)) {
             expires_after(common)
         } else {
             None
         })
+    }
+
+    /// Looks at a manifest where that disturbs nobody; at large ones one at a time.
+    async fn view(
+        &self,
+        record: ManifestRecord,
+        config: Option<bytes::Bytes>,
+    ) -> Result<ManifestView, Error> {
+        let size = record
+            .bytes
+            .len()
+            .max(config.as_ref().map_or(0, bytes::Bytes::len));
+        let look = move || ManifestView::of(&record, config.as_deref());
+        if size <= PARSED_INLINE {
+            return Ok(look());
+        }
+        let _turn = self.0.large_manifests.lock().await;
+        Ok(blocking(&*self.0.runtime.spawner, look).await.map_err(gone)?)
     }
 
     /// The labels of a manifest whose keys begin with a text, the oldest first.
@@ -156,7 +185,7 @@ impl Registry {
         media_type: Option<&str>,
         caller: &Caller,
     ) -> Result<LabelRecord, Error> {
-        self.changeable(name, caller).await?;
+        let mut record = self.changeable(name, caller).await?;
         let rejected = |message: &str| Err(Error::new(ErrorKind::Rejected, message));
         if !is_label_key(key) {
             return rejected(
@@ -172,6 +201,9 @@ impl Registry {
         {
             return rejected("Label has a reserved prefix");
         }
+        if value.len() > LONGEST {
+            return rejected("the value of a label has 16384 bytes at the most");
+        }
         let media_type = media_type.unwrap_or_else(|| label_media_type(value));
         if media_type == "application/json" && serde_json::from_str::<serde::de::IgnoredAny>(value).is_err() {
             return rejected("the value of the label is no JSON");
@@ -186,7 +218,8 @@ impl Registry {
         transact!(
             self,
             |unit| async {
-                let (repository, manifest) = find_live(&mut *unit, name, digest).await?;
+                let repository = authorised(&mut *unit, &record).await?;
+                let manifest = find_live(&mut *unit, repository, digest).await?;
                 let store = unit.labels().ok_or_else(no_labels_here)?;
                 if store.count(manifest).await? >= MOST as u64 {
                     return Err(Error::new(
@@ -215,7 +248,7 @@ impl Registry {
                 )
                 .await
             },
-            self.changeable(name, caller).await?
+            record = self.changeable(name, caller).await?
         )?;
         Ok(label)
     }
@@ -232,11 +265,12 @@ impl Registry {
         uuid: &str,
         caller: &Caller,
     ) -> Result<(), Error> {
-        self.changeable(name, caller).await?;
+        let mut record = self.changeable(name, caller).await?;
         transact!(
             self,
             |unit| async {
-                let (repository, manifest) = find_live(&mut *unit, name, digest).await?;
+                let repository = authorised(&mut *unit, &record).await?;
+                let manifest = find_live(&mut *unit, repository, digest).await?;
                 let store = unit.labels().ok_or_else(no_labels_here)?;
                 let label = store.find(manifest, uuid).await?.ok_or_else(no_such_label)?;
                 if label.source != LabelSource::Api {
@@ -265,7 +299,7 @@ impl Registry {
                 )
                 .await
             },
-            self.changeable(name, caller).await?
+            record = self.changeable(name, caller).await?
         )
     }
 
@@ -278,38 +312,32 @@ impl Registry {
         name: &RepositoryName,
         digest: &Digest,
         caller: &Caller,
-    ) -> Result<(crate::metadata::ManifestRecord, ManifestView), Error> {
+    ) -> Result<(ManifestRecord, ManifestView), Error> {
         let now = self.0.runtime.clock.now();
         let reference = Reference::Digest(*digest);
         let lookup = self.0.metadata.manifest(name, &reference, now).await?;
         self.readable(name, lookup.repository.as_deref(), caller).await?;
         let record = lookup.found.ok_or_else(no_such_label)?;
-        let view = ManifestView::of(&record, None);
+        let view = self.view(record.clone(), None).await?;
         let config = match view.config_digest {
-            Some(config) => self.config_of(name, &config).await?,
-            None => None,
+            Some(config) if view.layers.is_some() => self.config_of(name, &config).await?,
+            _ => None,
         };
         let view = match config {
-            Some(config) => ManifestView::of(&record, Some(&config)),
+            Some(config) => self.view(record.clone(), Some(config)).await?,
             None => view,
         };
         Ok((record, view))
     }
 }
 
-/// The row of a live manifest, and its repository's, locked.
+/// The row of a live manifest.
 pub(super) async fn find_live(
     unit: &mut dyn UnitOfWork,
-    name: &RepositoryName,
+    repository: RepositoryId,
     digest: &Digest,
-) -> Result<(RepositoryId, i64), Error> {
-    let repository = unit
-        .repositories()
-        .find(name)
-        .await?
-        .ok_or_else(|| unknown_name(name))?
-        .id;
+) -> Result<i64, Error> {
     let row = unit.manifests().find(repository, digest).await?;
     let row = row.filter(|row| row.live).ok_or_else(no_such_label)?;
-    Ok((repository, row.id))
+    Ok(row.id)
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Condition, Registry, gone, unknown_name};
+use super::{Condition, Registry, authorised, gone, unknown_name};
 use crate::auth::Action;
 use crate::caller::Caller;
 use crate::digest::{Algorithm, Digest};
@@ -191,8 +191,10 @@ impl Registry {
                         let target = TagTarget::new(id).with_end(end);
                         unit.tags().set(repository, tag, target, now).await?;
                         moved.push(tag.as_str());
-                    } else if end.is_some() {
-                        // What is pushed again lasts from now on.
+                    } else if end.is_some()
+                        && current(tag).is_some_and(|row| row.end.is_some() && row.end < end)
+                    {
+                        // What is pushed again lasts from now on, unless somebody has said otherwise.
                         unit.tags().set_end(repository, tag, end).await?;
                     }
                 }
@@ -324,17 +326,13 @@ impl Registry {
         condition: &Condition,
         caller: &Caller,
     ) -> Result<(), Error> {
-        self.writable(name, Action::Delete, caller).await?;
+        let mut found = self.writable(name, Action::Delete, caller).await?;
         let now = self.0.runtime.clock.now();
         transact!(
             self,
             |unit| async {
-                let repository = unit
-                    .repositories()
-                    .find(name)
-                    .await?
-                    .ok_or_else(|| unknown_name(name))?
-                    .id;
+                let record = found.as_deref().ok_or_else(|| unknown_name(name))?;
+                let repository = authorised(&mut *unit, record).await?;
                 match reference {
                     Reference::Tag(tag) => {
                         let live = unit
@@ -382,7 +380,7 @@ impl Registry {
                 }
                 Ok(())
             },
-            self.writable(name, Action::Delete, caller).await?
+            found = self.writable(name, Action::Delete, caller).await?
         )
     }
 }

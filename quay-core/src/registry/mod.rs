@@ -341,11 +341,14 @@ impl Registry {
     }
 
     /// Authorises changing tags and labels of a repository, which must exist.
-    async fn changeable(&self, name: &RepositoryName, caller: &Caller) -> Result<(), Error> {
+    async fn changeable(
+        &self,
+        name: &RepositoryName,
+        caller: &Caller,
+    ) -> Result<Arc<RepositoryRecord>, Error> {
         let stored = self.0.metadata.repository(name).await?;
-        let record = stored
-            .as_deref()
-            .filter(|record| record.state != RepositoryState::MarkedForDeletion);
+        let found = stored.filter(|record| record.state != RepositoryState::MarkedForDeletion);
+        let record = found.as_deref();
         self.authorize(Action::Push, Resource::Repository { name, record }, caller)
             .await?;
         if self.0.options.read_only {
@@ -354,7 +357,9 @@ impl Registry {
                 "the registry is in read-only mode",
             ));
         }
-        takes_changes(record.ok_or_else(|| unknown_name(name))?, caller)
+        let found = found.ok_or_else(|| unknown_name(name))?;
+        takes_changes(&found, caller)?;
+        Ok(found)
     }
 
     /// Whether the caller may push to a repository, asked before a body is taken in. The operation itself
@@ -372,7 +377,16 @@ impl Registry {
     /// # Errors
     /// What keeps the caller from changing it, or a store's.
     pub async fn may_change(&self, name: &RepositoryName, caller: &Caller) -> Result<(), Error> {
-        self.changeable(name, caller).await
+        self.changeable(name, caller).await.map(drop)
+    }
+
+    /// Whether the caller may read from a repository, which must exist. The operations themselves ask again.
+    ///
+    /// # Errors
+    /// What keeps the caller from it, or a store's.
+    pub async fn may_pull_from(&self, name: &RepositoryName, caller: &Caller) -> Result<(), Error> {
+        let stored = self.0.metadata.repository(name).await?;
+        self.readable(name, stored.as_deref(), caller).await.map(drop)
     }
 
     /// The repository that a change goes to, within its unit of work: the one that was found and
@@ -386,11 +400,7 @@ impl Registry {
         now: Timestamp,
     ) -> Result<RepositoryId, Error> {
         if let Some(found) = found {
-            return if unit.repositories().lock(found.id).await? {
-                Ok(found.id)
-            } else {
-                Err(unknown_name(name))
-            };
+            return authorised(unit, found).await;
         }
         let created = unit.repositories().create(name, Visibility::Private, now).await?;
         let appeared = || {
@@ -456,6 +466,20 @@ fn busy_upload() -> Error {
 fn unknown_name(name: &RepositoryName) -> Error {
     Error::new(ErrorKind::NameUnknown, "repository name not known to registry")
         .with_detail(serde_json::json!({ "name": name.as_asked() }))
+}
+
+/// A repository whose change was authorised, locked within the change's unit of work. If it is no longer what it
+/// was, the caller is authorised anew.
+async fn authorised(unit: &mut dyn UnitOfWork, record: &RepositoryRecord) -> Result<RepositoryId, Error> {
+    let stored = unit.repositories().lock(record.id).await?;
+    let stored = stored.filter(|stored| stored.state != RepositoryState::MarkedForDeletion);
+    let stored = stored.ok_or_else(|| unknown_name(&record.name))?;
+    if stored.name.path() == record.name.path() && stored.state == record.state && stored.kind == record.kind
+    {
+        return Ok(record.id);
+    }
+    let context = "the repository was changed by somebody else meanwhile";
+    Err(StoreError::new(StoreErrorKind::Conflict, context).into())
 }
 
 /// Whether a repository's kind and state allow that it is changed.

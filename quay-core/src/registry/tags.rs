@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::labels::find_live;
-use super::{Registry, unknown_name};
+use super::{Registry, authorised};
 use crate::accounts::LogKind;
 use crate::caller::Caller;
 use crate::digest::Digest;
@@ -29,6 +29,8 @@ pub struct HistoryRequest {
     pub skip: usize,
     /// Where the page goes on.
     pub after: Option<TagPosition>,
+    /// Whether it is wanted what indexes and lists name.
+    pub children: bool,
     /// Rows on the page, 500 at the most.
     pub limit: usize,
 }
@@ -54,6 +56,13 @@ impl HistoryRequest {
     #[must_use]
     pub fn with_names(mut self, names: Option<TagNames>) -> Self {
         self.names = names;
+        self
+    }
+
+    /// With what indexes and lists name.
+    #[must_use]
+    pub const fn with_children(mut self, children: bool) -> Self {
+        self.children = children;
         self
     }
 
@@ -137,7 +146,8 @@ impl Registry {
         let window = self.window(name).await?;
         let filter = TagFilter::new(now.minus(window))
             .with_names(request.names.clone())
-            .with_alive(request.alive);
+            .with_alive(request.alive)
+            .with_children(request.children);
         let limit = request.limit.min(MOST);
         let page = PageRequest::new(request.after.clone(), limit.saturating_add(1));
         let lookup = self
@@ -166,7 +176,7 @@ impl Registry {
         change: TagChange,
         caller: &Caller,
     ) -> Result<(), Error> {
-        self.changeable(name, caller).await?;
+        let mut record = self.changeable(name, caller).await?;
         let now = self.0.runtime.clock.now();
         if matches!(change.expiration, Expiration::At(end) if end <= now) {
             return Err(Error::new(
@@ -177,47 +187,44 @@ impl Registry {
         transact!(
             self,
             |unit| async {
-                let repository = unit
-                    .repositories()
-                    .find(name)
-                    .await?
-                    .ok_or_else(|| unknown_name(name))?
-                    .id;
+                let repository = authorised(&mut *unit, &record).await?;
                 let live = unit
                     .tags()
                     .live(repository, std::slice::from_ref(tag), now)
                     .await?
                     .pop();
-                let end = match (change.expiration, &live) {
-                    (Expiration::Kept | Expiration::Never, _) => None,
-                    (Expiration::At(end), live) => {
-                        let start = live
-                            .as_ref()
-                            .filter(|_| change.target.is_none())
-                            .map_or(now, |row| row.start);
+                let target = match &change.target {
+                    Some(target) => {
+                        let manifest = find_live(&mut *unit, repository, target).await?;
+                        let moves = live.as_ref().is_none_or(|row| row.manifest_id != manifest);
+                        moves.then_some((target, manifest))
+                    }
+                    None => None,
+                };
+                let end = match change.expiration {
+                    Expiration::Kept | Expiration::Never => None,
+                    Expiration::At(end) => {
+                        let kept = live.as_ref().filter(|_| target.is_none());
+                        let start = kept.map_or(now, |row| row.start);
                         let (shortest, longest) = self.0.options.tag_lifetime;
                         Some(end.max(start.plus(shortest)).min(start.plus(longest)))
                     }
                 };
-                if let Some(target) = &change.target {
-                    let (_, manifest) = find_live(&mut *unit, name, target).await?;
-                    let moved = live.as_ref().is_none_or(|row| row.manifest_id != manifest);
-                    if moved {
-                        unit.tags()
-                            .set(repository, tag, TagTarget::new(manifest).with_end(end), now)
-                            .await?;
-                        let (kind, original) = match &live {
-                            Some(row) => (LogKind::MoveTag, Some(row.digest)),
-                            None => (LogKind::CreateTag, None),
-                        };
-                        let more = json!({
-                            "tag": tag.as_str(),
-                            "manifest_digest": target,
-                            "original_manifest_digest": original,
-                        });
-                        self.log_change(&mut *unit, kind, name, repository, more, caller)
-                            .await?;
-                    }
+                if let Some((target, manifest)) = target {
+                    unit.tags()
+                        .set(repository, tag, TagTarget::new(manifest).with_end(end), now)
+                        .await?;
+                    let (kind, original) = match &live {
+                        Some(row) => (LogKind::MoveTag, Some(row.digest)),
+                        None => (LogKind::CreateTag, None),
+                    };
+                    let more = json!({
+                        "tag": tag.as_str(),
+                        "manifest_digest": target,
+                        "original_manifest_digest": original,
+                    });
+                    self.log_change(&mut *unit, kind, name, repository, more, caller)
+                        .await?;
                 }
                 if change.expiration == Expiration::Kept {
                     return Ok(());
@@ -245,12 +252,12 @@ impl Registry {
                 }
                 Ok(())
             },
-            self.changeable(name, caller).await?
+            record = self.changeable(name, caller).await?
         )
     }
 
-    /// Points a tag at a manifest that it, or another one, has pointed at before, as a reversion. A manifest that
-    /// was deleted comes back, as long as what it holds is still there.
+    /// Points a tag at a manifest of the repository, as a reversion. One that was deleted comes back where a tag
+    /// has pointed at it within the time machine's reach, and what it holds is still there.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] when the manifest cannot be brought back, what keeps the caller from changing the
@@ -262,24 +269,23 @@ impl Registry {
         target: &Digest,
         caller: &Caller,
     ) -> Result<(), Error> {
-        self.changeable(name, caller).await?;
+        let mut record = self.changeable(name, caller).await?;
         let now = self.0.runtime.clock.now();
+        let since = now.minus(self.window(name).await?);
         transact!(
             self,
             |unit| async {
-                let repository = unit
-                    .repositories()
-                    .find(name)
-                    .await?
-                    .ok_or_else(|| unknown_name(name))?
-                    .id;
+                let repository = authorised(&mut *unit, &record).await?;
                 let row = unit
                     .manifests()
                     .find(repository, target)
                     .await?
                     .ok_or_else(no_such_tag)?;
-                if !row.live && !unit.manifests().revive(repository, row.id).await? {
-                    return Err(no_such_tag());
+                if !row.live {
+                    let remembered = unit.tags().remembers(repository, row.id, since).await?;
+                    if !remembered || !unit.manifests().revive(repository, row.id).await? {
+                        return Err(no_such_tag());
+                    }
                 }
                 let target_row = TagTarget::new(row.id).with_reversion(true);
                 unit.tags().set(repository, tag, target_row, now).await?;
@@ -287,7 +293,7 @@ impl Registry {
                 self.log_change(&mut *unit, LogKind::RevertTag, name, repository, more, caller)
                     .await
             },
-            self.changeable(name, caller).await?
+            record = self.changeable(name, caller).await?
         )
     }
 }

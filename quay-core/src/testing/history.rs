@@ -193,17 +193,11 @@ pub(super) async fn history_shows_sizes_and_children(instance: &mut dyn Instance
             .await?;
     }
     unit.commit().await?;
-    let found = page(
-        &*store,
-        &TagFilter::new(at(-1)),
-        0,
-        &PageRequest::new(None, 10),
-        9,
-    )
-    .await?;
+    let filter = TagFilter::new(at(-1)).with_children(true);
+    let found = page(&*store, &filter, 0, &PageRequest::new(None, 10), 9).await?;
     let seen: Vec<_> = found
         .iter()
-        .map(|entry| (entry.tag.digest, entry.layers_size, entry.children.clone()))
+        .map(|entry| (entry.tag.digest, entry.layers_size, entry.children.to_vec()))
         .collect();
     // Each blob of the suite has seven bytes; one that another repository holds shows nothing.
     let children = vec![(digest("missing"), false), (digest("image"), true)];
@@ -212,6 +206,12 @@ pub(super) async fn history_shows_sizes_and_children(instance: &mut dyn Instance
         (digest("index"), None, children),
     ];
     ensure!(seen == expected, "the rows are {seen:?}");
+    let filter = filter.with_children(false);
+    let found = page(&*store, &filter, 0, &PageRequest::new(None, 10), 9).await?;
+    ensure!(
+        found.iter().all(|entry| entry.children.is_empty()),
+        "children come unasked"
+    );
     Ok(())
 }
 
@@ -294,8 +294,42 @@ pub(super) async fn a_manifest_is_revived_with_its_blobs(instance: &mut dyn Inst
         !unit.manifests().revive(repository, id + 1_000).await?,
         "a manifest that is not there was revived"
     );
+    // The lease of a blob that was uploaded again is consumed, as when the manifest is pushed.
+    unit.manifests().end(repository, id, at(11)).await?;
+    link(&mut *unit, repository, "layer", 1_000).await?;
+    ensure!(
+        unit.manifests().revive(repository, id).await?,
+        "a manifest was not revived"
+    );
+    unit.manifests().end(repository, id, at(12)).await?;
+    ensure!(
+        unit.blobs()
+            .linked(repository, &[digest("layer")])
+            .await?
+            .is_empty(),
+        "a revived manifest leaves a lease behind"
+    );
+    // An index that was pushed meanwhile holds what has come back.
+    let index = manifest("index").with_edges(vec![Edge::new(EdgeKind::Child, digest("image"), false)]);
+    let (index_id, _) = unit.manifests().put(repository, &index, at(13)).await?;
+    unit.tags()
+        .set(repository, &tag("index")?, TagTarget::new(index_id), at(13))
+        .await?;
+    link(&mut *unit, repository, "layer", 14).await?;
+    ensure!(
+        unit.manifests().revive(repository, id).await?,
+        "a manifest was not revived"
+    );
     unit.commit().await?;
-    let seen = resolve(&*store, "a/b", &digest("image").to_string(), 11).await?;
+    let filter = TagFilter::new(at(-1)).with_children(true);
+    let shown = page(&*store, &filter, 0, &PageRequest::new(None, 1), 15).await?;
+    ensure!(
+        shown
+            .first()
+            .is_some_and(|entry| *entry.children == [(digest("image"), true)]),
+        "the index shows {shown:?}"
+    );
+    let seen = resolve(&*store, "a/b", &digest("image").to_string(), 16).await?;
     ensure!(seen == Some(digest("image")), "the revived manifest is {seen:?}");
     let blob = store.blob(&name("a/b")?, &digest("layer")).await?;
     ensure!(blob.found.is_some(), "the revived manifest's layer is not linked");
@@ -390,5 +424,52 @@ pub(super) async fn labels_are_kept(instance: &mut dyn Instance<Store>) -> Outco
     unit.commit().await?;
     let ended = store.labels(&name("a/b")?, &digest("one"), "").await?;
     ensure!(ended.found.is_none(), "a deleted manifest shows labels");
+    Ok(())
+}
+
+pub(super) async fn a_lock_says_what_is_locked(instance: &mut dyn Instance<Store>) -> Outcome {
+    let store = instance.store();
+    push(&*store, "a/b", "v1", "one", 1).await?;
+    let mut unit = store.begin().await?;
+    let repository = ensure_repository(&mut *unit, "a/b").await?;
+    let locked = unit.repositories().lock(repository).await?;
+    ensure!(
+        locked
+            .as_ref()
+            .is_some_and(|record| record.id == repository && record.name.path() == "a/b"),
+        "what is locked is {locked:?}"
+    );
+    let none = unit.repositories().lock(repository + 1_000).await?;
+    ensure!(
+        none.is_none(),
+        "a repository that is not there is locked: {none:?}"
+    );
+    Ok(())
+}
+
+pub(super) async fn what_tags_pointed_at_is_remembered(instance: &mut dyn Instance<Store>) -> Outcome {
+    let store = instance.store();
+    let one = push(&*store, "a/b", "v1", "one", 10).await?;
+    let two = push(&*store, "a/b", "v1", "two", 20).await?;
+    let mut unit = store.begin().await?;
+    let repository = ensure_repository(&mut *unit, "a/b").await?;
+    let (untagged, _) = unit
+        .manifests()
+        .put(repository, &manifest("untagged"), at(5))
+        .await?;
+    for (what, id, since, expected) in [
+        ("what a tag points at", two, 1_000, true),
+        ("what a tag pointed at", one, 19, true),
+        ("what a tag no longer pointed at then", one, 20, false),
+        ("what no tag pointed at", untagged, 0, false),
+    ] {
+        let found = unit.tags().remembers(repository, id, at(since)).await?;
+        ensure!(found == expected, "{what} is remembered: {found}");
+    }
+    let other = ensure_repository(&mut *unit, "a/other").await?;
+    ensure!(
+        !unit.tags().remembers(other, two, at(0)).await?,
+        "one repository remembers another's"
+    );
     Ok(())
 }

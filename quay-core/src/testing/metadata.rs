@@ -6,8 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::history::{
-    a_manifest_is_revived_with_its_blobs, a_tag_ends_by_itself_and_comes_back, history_is_filtered,
-    history_is_paged_newest_first, history_shows_sizes_and_children, labels_are_kept,
+    a_lock_says_what_is_locked, a_manifest_is_revived_with_its_blobs, a_tag_ends_by_itself_and_comes_back,
+    history_is_filtered, history_is_paged_newest_first, history_shows_sizes_and_children, labels_are_kept,
+    what_tags_pointed_at_is_remembered,
 };
 use super::{Failure, Instance, cases, ensure};
 use crate::blob_store::{ObjectKey, UploadState};
@@ -58,6 +59,8 @@ cases! { dyn MetadataStore:
     a_tag_ends_by_itself_and_comes_back,
     a_manifest_is_revived_with_its_blobs,
     labels_are_kept,
+    a_lock_says_what_is_locked,
+    what_tags_pointed_at_is_remembered,
     everything_survives_the_process,
 }
 

@@ -52,6 +52,7 @@ enum RowFault {
     RevivesNothing,
     ForgetsLabels,
     LabelsWithAnyPrefix,
+    RemembersEverything,
 }
 
 #[derive(Debug)]
@@ -149,6 +150,18 @@ impl TagStore for BrokenUnit {
             return self.inner().tags().set_end(of, name, None).await;
         }
         self.inner().tags().set_end(of, name, end).await
+    }
+
+    async fn remembers(
+        &mut self,
+        of: RepositoryId,
+        manifest: i64,
+        since: Timestamp,
+    ) -> Result<bool, StoreError> {
+        if self.fault == RowFault::RemembersEverything {
+            return Ok(true);
+        }
+        self.inner().tags().remembers(of, manifest, since).await
     }
 
     async fn end(&mut self, of: RepositoryId, name: &Tag, now: Timestamp) -> Result<bool, StoreError> {
@@ -509,6 +522,7 @@ fn every_broken_metadata_store_is_caught() {
         RevivesNothing,
         ForgetsLabels,
         LabelsWithAnyPrefix,
+        RemembersEverything,
     ] {
         let report = run_metadata(move || {
             Arc::new(BrokenMetadata {

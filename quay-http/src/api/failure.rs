@@ -33,7 +33,8 @@ pub(crate) fn failure(error: &Error, base_url: &str) -> Answer {
         }),
         None => json!({ "message": message }),
     };
-    if error.kind() == ErrorKind::ReadOnly {
+    // A detail says that it is not the registry that takes no writes.
+    if error.kind() == ErrorKind::ReadOnly && error.detail().is_none() {
         merge(&mut body, Some(&json!({ "is_readonly": true })));
     }
     merge(&mut body, error.detail());

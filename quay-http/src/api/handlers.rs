@@ -41,8 +41,23 @@ fn told(error: Error, exchange: &Exchange) -> Error {
             Error::new(ErrorKind::InvalidToken, "Requires authentication")
         }
         ErrorKind::Unauthorized => Error::new(ErrorKind::Forbidden, "Unauthorized"),
+        // Whether the registry takes writes has been looked at before.
+        ErrorKind::ReadOnly => error.with_detail(serde_json::json!({})),
         ErrorKind::NameUnknown | ErrorKind::ManifestUnknown => Error::new(ErrorKind::NotFound, "Not Found"),
         _ => error,
+    }
+}
+
+/// What is wrong with a request to read a repository's content: told to those alone who may read it.
+async fn wrong_read(exchange: &Exchange, error: Error) -> Error {
+    let name = match exchange.repository() {
+        Ok(name) => name,
+        Err(missing) => return missing,
+    };
+    let registry = &exchange.state.registry;
+    match registry.may_pull_from(name, &exchange.caller).await {
+        Ok(()) => error,
+        Err(refused) => told(refused, exchange),
     }
 }
 

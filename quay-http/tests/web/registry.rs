@@ -209,3 +209,80 @@ async fn an_organization_is_renamed_once_and_is_nobodys_member() {
     host.accounts.take_ownership(&alice, "bob").await.unwrap();
     assert!(reader.teams_of(account.id, None).await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn what_is_public_is_one_thing_for_all_that_ask() {
+    let mut options = options();
+    options.anonymous_access = false;
+    let host = Host::with(options, |settings| settings).await;
+    host.repository("alice", "alice/open", Visibility::Public).await;
+    host.repository("alice", "alice/secret", Visibility::Private)
+        .await;
+    let bob = host.cookie(Some("bob"), "c").await;
+    for (path, bobs) in [
+        ("/repository/alice/open", 200),
+        ("/repository/alice/open?includeTags=false", 200),
+        ("/repository/alice/open/tag/", 200),
+        ("/repository/alice/secret", 403),
+        ("/repository/alice/secret/tag/", 403),
+    ] {
+        let path = format!("/api/v1{path}");
+        let seen = host.ask("GET", &path, &[("cookie", &bob)], "").await;
+        assert_eq!(seen.status, bobs, "{path}: {}", seen.text());
+        assert_eq!(host.get(&path).await.status, 401, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_repository_that_takes_no_writes_says_so() {
+    let mut options = options();
+    options.repository_states = true;
+    let host = Host::with(options, |settings| settings).await;
+    host.repository("alice", "alice/app", Visibility::Private).await;
+    let cookie = host.cookie(Some("alice"), "c").await;
+    let headers = [
+        ("cookie", cookie.as_str()),
+        ("x-csrf-token", "c"),
+        ("content-type", "application/json"),
+    ];
+    let state = |state: &str| json!({ "state": state }).to_string();
+    let change = "/api/v1/repository/alice/app/changestate";
+    let tag = "/api/v1/repository/alice/app/tag/v1";
+    for wrong in ["MARKED_FOR_DELETION", "normal", ""] {
+        let seen = host.ask("PUT", change, &headers, &state(wrong)).await;
+        assert_eq!(seen.status, 400, "{wrong}");
+    }
+    for name in ["READ_ONLY", "MIRROR"] {
+        assert_eq!(host.ask("PUT", change, &headers, &state(name)).await.status, 200);
+        let seen = host.ask("DELETE", tag, &headers, "").await;
+        assert_eq!(seen.status, 503, "{name}");
+        assert!(seen.json()["message"].is_string());
+        assert!(seen.json()["is_readonly"].is_null(), "the registry takes writes");
+    }
+    assert_eq!(
+        host.ask("PUT", change, &headers, &state("NORMAL")).await.status,
+        200
+    );
+    assert_eq!(host.ask("DELETE", tag, &headers, "").await.status, 404);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_question_is_told_to_those_who_may_ask() {
+    let host = Host::new().await;
+    host.repository("alice", "alice/app", Visibility::Private).await;
+    let (alice, bob) = (
+        host.cookie(Some("alice"), "c").await,
+        host.cookie(Some("bob"), "c").await,
+    );
+    for (path, status) in [
+        ("/manifest/md5:ab", 404),
+        ("/manifest/md5:ab/labels", 404),
+        ("/tag/?filter_tag_name=x", 400),
+    ] {
+        let path = format!("/api/v1/repository/alice/app{path}");
+        let as_who = async |cookie: &str| host.ask("GET", &path, &[("cookie", cookie)], "").await.status;
+        assert_eq!(as_who(&alice).await, status, "{path}");
+        assert_eq!(as_who(&bob).await, 403, "{path}");
+        assert_eq!(host.get(&path).await.status, 401, "{path}");
+    }
+}

@@ -1,6 +1,7 @@
 //! The history of a repository's tags, and the labels of its manifests, read.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use quay_core::metadata::{
@@ -79,9 +80,11 @@ impl SqlMetadata {
             let tag = tag_of(row)?;
             let media_type = MediaType::known(&row.text(TAG)?);
             let layers = row.opt_int(TAG + 1)?.and_then(|size| u64::try_from(size).ok());
-            entries.push(TagEntry::new(tag, media_type, layers, Vec::new()));
+            entries.push(TagEntry::new(tag, media_type, layers, Arc::default()));
         }
-        self.read_children(repository.id, &mut entries).await?;
+        if filter.children {
+            self.read_children(repository.id, &mut entries).await?;
+        }
         Ok(Lookup::in_repository(repository, Some(entries)))
     }
 
@@ -114,9 +117,13 @@ impl SqlMetadata {
             let of = children.entry(row.int(0)?).or_default();
             of.push((row.parsed(1)?, row.opt_int(2)?.is_some()));
         }
+        let children: HashMap<i64, Arc<[(Digest, bool)]>> = children
+            .into_iter()
+            .map(|(manifest, children)| (manifest, children.into()))
+            .collect();
         for entry in entries {
             if let Some(of) = children.get(&entry.tag.manifest_id) {
-                entry.children.clone_from(of);
+                entry.children = Arc::clone(of);
             }
         }
         Ok(())

@@ -70,7 +70,7 @@ impl LabelStore for Unit {
         for chunk in manifests.chunks(LIST) {
             let sql = format!(
                 "SELECT m.digest, l.value FROM qr_manifest m JOIN qr_label l ON l.manifest_id = m.id AND l.label_key = ? \
-                 WHERE m.repository_id = ? AND m.digest IN ({})",
+                 WHERE m.repository_id = ? AND m.live = 1 AND m.digest IN ({})",
                 placeholders(chunk.len())
             );
             let mut values = values![key, repository];

@@ -167,14 +167,16 @@ impl ManifestStore for Unit {
             )
             .await?;
         for row in &rows {
-            self.ensure(
+            self.upsert(
                 "qr_blob_link",
+                &["repository_id", "blob_id", "lease_until_ms"],
+                values![repository, row.int(0)?, None::<i64>],
                 &["repository_id", "blob_id"],
-                values![repository, row.int(0)?],
-                &["repository_id", "blob_id"],
+                &["lease_until_ms"],
             )
             .await?;
         }
+        self.hold_naming(repository, manifest).await?;
         self.defer(
             "UPDATE qr_manifest SET live = 1, deleted_ms = NULL WHERE id = ? AND repository_id = ?",
             values![manifest, repository],
@@ -197,6 +199,20 @@ impl ManifestStore for Unit {
 }
 
 impl Unit {
+    /// Marks the edges to a manifest that has come back as held.
+    async fn hold_naming(&mut self, repository: RepositoryId, manifest: i64) -> Result<(), StoreError> {
+        let row = self
+            .row("SELECT digest FROM qr_manifest WHERE id = ?", values![manifest])
+            .await?;
+        let Some(row) = row else { return Ok(()) };
+        self.defer(
+            "UPDATE qr_manifest_edge SET held = 1 WHERE repository_id = ? AND digest = ? AND held = 0 \
+             AND kind IN ('child', 'subject')",
+            values![repository, row.text(0)?],
+        )
+        .await
+    }
+
     async fn insert_edges(
         &mut self,
         repository: RepositoryId,

@@ -8,24 +8,21 @@ use quay_core::runtime::Timestamp;
 use quay_core::{RepositoryName, StoreError};
 
 use super::db::{corrupt, values};
-use super::dialect::Dialect;
 use super::read::{repository_columns, repository_of};
 use super::rows::Rows as _;
 use super::unit::Unit;
 
 #[async_trait]
 impl RepositoryStore for Unit {
-    async fn lock(&mut self, repository: RepositoryId) -> Result<bool, StoreError> {
-        let dialect = self.dialect();
-        if dialect == Dialect::Sqlite {
-            // Its units of work follow one another.
-            return Ok(true);
-        }
-        let sql = format!(
-            "SELECT id FROM qr_repository WHERE id = ?{}",
-            dialect.for_update()
+    async fn lock(&mut self, repository: RepositoryId) -> Result<Option<RepositoryRecord>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT ",
+            repository_columns!(),
+            " FROM qr_repository r WHERE r.id = ?"
         );
-        Ok(self.row(sql, values![repository]).await?.is_some())
+        let sql = format!("{SQL}{}", self.dialect().for_update());
+        let row = self.row(sql, values![repository]).await?;
+        row.map(|row| repository_of(&row)).transpose()
     }
 
     async fn find(&mut self, name: &RepositoryName) -> Result<Option<RepositoryRecord>, StoreError> {

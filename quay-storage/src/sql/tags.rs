@@ -116,6 +116,20 @@ impl TagStore for Unit {
         Ok(changed > 0)
     }
 
+    async fn remembers(
+        &mut self,
+        repository: RepositoryId,
+        manifest: i64,
+        since: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let sql = "SELECT id FROM qr_tag WHERE manifest_id = ? AND repository_id = ? AND hidden = 0 \
+                   AND (end_ms IS NULL OR end_ms > ?) LIMIT 1";
+        let row = self
+            .row(sql, values![manifest, repository, since.as_millis()])
+            .await?;
+        Ok(row.is_some())
+    }
+
     async fn end(
         &mut self,
         repository: RepositoryId,

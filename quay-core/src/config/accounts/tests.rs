@@ -54,6 +54,7 @@ fn every_key_of_accounts_is_read() {
         "TAG_EXPIRATION_OPTIONS": ["0s", "1h"],
         "DEFAULT_TAG_EXPIRATION": "60m",
         "FEATURE_CHANGE_TAG_EXPIRATION": false,
+        "FEATURE_REPO_MIRROR": true,
         "FEATURE_PUBLIC_CATALOG": true,
         "CREATE_PRIVATE_REPO_ON_PUSH": false,
         "CREATE_NAMESPACE_ON_PUSH": true,

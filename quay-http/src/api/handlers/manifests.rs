@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::super::dates::{parse_rfc3339, rfc2822};
 use super::super::exchange::Exchange;
 use super::super::reply::Reply;
-use super::{text, told};
+use super::{text, told, wrong, wrong_read};
 
 /// Whether a media type is that of an index or list.
 pub(super) fn is_list(media_type: &MediaType) -> bool {
@@ -40,7 +40,11 @@ fn layer(index: usize, layer: &ManifestLayer) -> Value {
 }
 
 pub(super) async fn get(exchange: Exchange) -> Result<Reply, Error> {
-    let (name, digest) = (exchange.repository()?, digest(&exchange)?);
+    let name = exchange.repository()?;
+    let digest = match digest(&exchange) {
+        Ok(digest) => digest,
+        Err(error) => return Err(wrong_read(&exchange, error).await),
+    };
     let found = exchange
         .state
         .registry
@@ -74,7 +78,11 @@ fn label(label: &LabelRecord) -> Value {
 }
 
 pub(super) async fn labels(exchange: Exchange) -> Result<Reply, Error> {
-    let (name, digest) = (exchange.repository()?, digest(&exchange)?);
+    let name = exchange.repository()?;
+    let digest = match digest(&exchange) {
+        Ok(digest) => digest,
+        Err(error) => return Err(wrong_read(&exchange, error).await),
+    };
     let prefix = exchange.query.text("filter").unwrap_or_default();
     let found = exchange
         .state
@@ -87,7 +95,11 @@ pub(super) async fn labels(exchange: Exchange) -> Result<Reply, Error> {
 }
 
 pub(super) async fn get_label(exchange: Exchange) -> Result<Reply, Error> {
-    let (name, digest) = (exchange.repository()?, digest(&exchange)?);
+    let name = exchange.repository()?;
+    let digest = match digest(&exchange) {
+        Ok(digest) => digest,
+        Err(error) => return Err(wrong_read(&exchange, error).await),
+    };
     let uuid = exchange.path.get("labelid");
     let found = exchange
         .state
@@ -98,7 +110,11 @@ pub(super) async fn get_label(exchange: Exchange) -> Result<Reply, Error> {
 }
 
 pub(super) async fn add_label(exchange: Exchange) -> Result<Reply, Error> {
-    let (name, digest) = (exchange.repository()?, digest(&exchange)?);
+    let name = exchange.repository()?;
+    let digest = match digest(&exchange) {
+        Ok(digest) => digest,
+        Err(error) => return Err(wrong(&exchange, error).await),
+    };
     let (key, value) = (text(&exchange, "key"), text(&exchange, "value"));
     let caller = exchange.state.accounts.described(&exchange.caller).await?;
     let added = exchange
@@ -118,7 +134,11 @@ pub(super) async fn add_label(exchange: Exchange) -> Result<Reply, Error> {
 }
 
 pub(super) async fn delete_label(exchange: Exchange) -> Result<Reply, Error> {
-    let (name, digest) = (exchange.repository()?, digest(&exchange)?);
+    let name = exchange.repository()?;
+    let digest = match digest(&exchange) {
+        Ok(digest) => digest,
+        Err(error) => return Err(wrong(&exchange, error).await),
+    };
     let uuid = exchange.path.get("labelid");
     let caller = exchange.state.accounts.described(&exchange.caller).await?;
     exchange

@@ -11,10 +11,13 @@ use super::super::dates::rfc2822;
 use super::super::exchange::Exchange;
 use super::super::reply::Reply;
 use super::lists::{next_page, place};
-use super::{told, wrong};
+use super::{told, wrong, wrong_read};
 
 /// Rows on a page at the most.
 const PAGE: i64 = 100;
+
+/// Children of an index that are told one by one at the most; all are counted.
+const CHILDREN: usize = 1000;
 
 fn invalid(message: &str) -> Error {
     Error::new(ErrorKind::InvalidRequest, message)
@@ -67,12 +70,15 @@ fn row(entry: &TagEntry) -> Value {
         let presence: Map<String, Value> = entry
             .children
             .iter()
+            .take(CHILDREN)
             .map(|(digest, present)| (digest.to_string(), (*present).into()))
             .collect();
         view["is_sparse"] = (present < entry.children.len()).into();
         view["child_manifest_count"] = entry.children.len().into();
         view["present_child_count"] = present.into();
-        view["child_manifests_presence"] = presence.into();
+        if entry.children.len() <= CHILDREN {
+            view["child_manifests_presence"] = presence.into();
+        }
     }
     view
 }
@@ -105,9 +111,14 @@ pub(super) async fn list(exchange: Exchange) -> Result<Reply, Error> {
             .unwrap_or(usize::MAX)
             .saturating_mul(limit),
     };
+    let names = match names(&exchange) {
+        Ok(names) => names,
+        Err(error) => return Err(wrong_read(&exchange, error).await),
+    };
     let request = HistoryRequest::new(limit)
+        .with_children(true)
         .with_alive(exchange.query.flag("onlyActiveTags") == Some(true))
-        .with_names(names(&exchange)?)
+        .with_names(names)
         .with_start(after, skip);
     let found = exchange
         .state
