@@ -7,12 +7,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::FutureExt;
+use bytes::Bytes;
+use futures::{FutureExt, StreamExt as _};
 use quay_core::accounts::AccountStore;
-use quay_core::metadata::Visibility;
+use quay_core::auth::AllowAll;
+use quay_core::memory::MemoryBlobs;
+use quay_core::metadata::{PageRequest, RepositoryState, UnitOfWork, Visibility};
+use quay_core::registry::Chunk;
 use quay_core::runtime::Timestamp;
-use quay_core::testing::{Instance, accounts, metadata};
-use quay_core::{MetadataStore, RepositoryName, StoreErrorKind};
+use quay_core::testing::{Instance, accounts, metadata, test_runtime};
+use quay_core::{
+    Algorithm, Caller, Digest, ErrorKind, MetadataStore, Registry, RepositoryName, StoreErrorKind,
+};
 use quay_storage::SqlMetadata;
 use support::TestSpawner;
 use tempfile::TempDir;
@@ -176,5 +182,75 @@ async fn what_an_abandoned_unit_of_work_has_seen_is_durable() {
         });
         committed.unwrap();
         assert_eq!(seen, (true, true), "{name}");
+    }
+}
+
+/// A body during which something happens.
+fn body_with(
+    first: &'static [u8],
+    meanwhile: impl Future<Output = ()> + Send + 'static,
+    rest: &'static [u8],
+) -> Chunk {
+    let begin = futures::stream::iter([Ok(Bytes::from_static(first))]);
+    let end = futures::stream::once(async move {
+        meanwhile.await;
+        Ok(Bytes::from_static(rest))
+    });
+    Chunk::new(begin.chain(end).boxed())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_that_changes_during_a_push_takes_nothing() {
+    let directory = TempDir::new().unwrap();
+    let store = Arc::new(open(directory.path()).await.unwrap());
+    let (mut runtime, _clock) = test_runtime();
+    runtime.spawner = Arc::new(TestSpawner::current());
+    let registry = Registry::new(
+        Arc::clone(&store) as _,
+        Arc::new(MemoryBlobs::new()),
+        Arc::new(AllowAll),
+        runtime,
+    );
+    let caller = Caller::anonymous();
+    let name = RepositoryName::from_path("acme/app").unwrap();
+    let digest = Digest::of(Algorithm::Sha256, b"hello, world");
+    for (state, expected) in [
+        (Some(RepositoryState::ReadOnly), ErrorKind::ReadOnly),
+        (None, ErrorKind::NameUnknown),
+    ] {
+        let mut unit = store.begin_accounts().await.unwrap();
+        let made = unit.accounts();
+        if let Some(old) = made.find_repository(&name).await.unwrap() {
+            made.delete_repository(&old).await.unwrap();
+        }
+        let now = Timestamp::from_millis(1);
+        let record = made
+            .create_repository(&name, Visibility::Private, None, now)
+            .await;
+        let record = record.unwrap().unwrap();
+        UnitOfWork::commit(unit).await.unwrap();
+        let (metadata, store) = (Arc::clone(&store), Arc::clone(&store));
+        let chunk = body_with(
+            b"hello, ",
+            async move {
+                let mut unit = store.begin_accounts().await.unwrap();
+                match state {
+                    Some(state) => unit.accounts().set_state(&record, state).await.unwrap(),
+                    None => unit.accounts().delete_repository(&record).await.unwrap(),
+                }
+                UnitOfWork::commit(unit).await.unwrap();
+            },
+            b"world",
+        );
+        let error = registry
+            .push_blob(&name, &digest, chunk, &caller)
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), expected, "{state:?}: {error}");
+        let holders = metadata
+            .holders(&digest, &PageRequest::new(None, 9))
+            .await
+            .unwrap();
+        assert!(holders.is_empty(), "{state:?}: {holders:?}");
     }
 }
