@@ -92,7 +92,7 @@ impl Accounts {
     /// A page of robots, by name. Tokens and places are shown to those who may change the robots.
     ///
     /// # Errors
-    /// [`Forbidden`](ErrorKind::Forbidden) unless the caller belongs to the organization.
+    /// [`Forbidden`](crate::ErrorKind::Forbidden) unless the caller belongs to the organization.
     pub async fn robots(
         &self,
         caller: &Caller,
@@ -138,7 +138,7 @@ impl Accounts {
     /// A robot with its token.
     ///
     /// # Errors
-    /// [`Rejected`](ErrorKind::Rejected) when there is none.
+    /// [`Rejected`](crate::ErrorKind::Rejected) when there is none.
     pub async fn robot(&self, caller: &Caller, owner: RobotOwner<'_>, short: &str) -> Result<Robot, Error> {
         let owner = self.robot_owner(caller, owner, Need::Admin).await?;
         let account = self.robot_of(&owner, short).await?;
@@ -153,7 +153,7 @@ impl Accounts {
     /// Creates a robot.
     ///
     /// # Errors
-    /// [`Rejected`](ErrorKind::Rejected) for a name that cannot be used or is taken.
+    /// [`Rejected`](crate::ErrorKind::Rejected) for a name that cannot be used or is taken.
     pub async fn create_robot(
         &self,
         caller: &Caller,
@@ -220,7 +220,7 @@ impl Accounts {
     /// Deletes a robot.
     ///
     /// # Errors
-    /// [`Rejected`](ErrorKind::Rejected) when there is none.
+    /// [`Rejected`](crate::ErrorKind::Rejected) when there is none.
     pub async fn delete_robot(
         &self,
         caller: &Caller,
@@ -250,7 +250,7 @@ impl Accounts {
     /// Gives a robot another token; the one before stops to count.
     ///
     /// # Errors
-    /// [`Rejected`](ErrorKind::Rejected) when there is none.
+    /// [`Rejected`](crate::ErrorKind::Rejected) when there is none.
     pub async fn regenerate_robot(
         &self,
         caller: &Caller,
@@ -294,7 +294,7 @@ impl Accounts {
     /// A page of the repositories in which a robot has a role, by path.
     ///
     /// # Errors
-    /// [`Rejected`](ErrorKind::Rejected) when there is none.
+    /// [`Rejected`](crate::ErrorKind::Rejected) when there is none.
     pub async fn robot_permissions(
         &self,
         caller: &Caller,
@@ -320,7 +320,7 @@ impl Accounts {
     /// The identity providers whose tokens stand for a robot: a list of issuer and subject.
     ///
     /// # Errors
-    /// [`Rejected`](ErrorKind::Rejected) when there is no such robot.
+    /// [`Rejected`](crate::ErrorKind::Rejected) when there is no such robot.
     pub async fn robot_federation(
         &self,
         caller: &Caller,
@@ -339,7 +339,7 @@ impl Accounts {
     /// Sets the identity providers whose tokens stand for a robot; `None` removes them all.
     ///
     /// # Errors
-    /// [`InvalidRequest`](ErrorKind::InvalidRequest) for a list with an entry that is repeated or has no
+    /// [`InvalidRequest`](crate::ErrorKind::InvalidRequest) for a list with an entry that is repeated or has no
     /// issuer.
     pub async fn set_robot_federation(
         &self,

@@ -136,7 +136,7 @@ impl Registry {
             return Ok(look());
         }
         let _turn = self.0.large_manifests.lock().await;
-        Ok(blocking(&*self.0.runtime.spawner, look).await.map_err(gone)?)
+        blocking(&*self.0.runtime.spawner, look).await.map_err(gone)
     }
 
     /// The labels of a manifest whose keys begin with a text, the oldest first.
