@@ -5,7 +5,7 @@ use std::path::Path;
 use quay_core::config::Config;
 use serde_json::Value;
 
-use crate::Failure;
+use crate::{Failure, Unusable};
 
 /// The configuration in `directory`, or the defaults without one.
 pub(crate) fn read(directory: Option<&Path>) -> Result<Config, Failure> {
@@ -14,7 +14,7 @@ pub(crate) fn read(directory: Option<&Path>) -> Result<Config, Failure> {
     };
     let path = directory.join("config.yaml");
     let text = std::fs::read_to_string(&path).map_err(|error| format!("read {}: {error}", path.display()))?;
-    parse(&text).map_err(|error| format!("{}: {error}", path.display()).into())
+    parse(&text).map_err(|error| Unusable(format!("{}: {error}", path.display())).into())
 }
 
 fn parse(text: &str) -> Result<Config, Failure> {

@@ -265,6 +265,8 @@ impl Accounts {
             )
             .await?;
         change!(self, |unit| async {
+            unit.lock_account(organization.id).await?;
+            unit.application(client_id).await?.ok_or_else(not_found)?;
             self.void_tokens_of(unit, application.id).await?;
             unit.delete_application(application.id).await?;
             unit.log(&entry).await?;

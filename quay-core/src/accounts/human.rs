@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::facade::{Accounts, invalid};
 use crate::caller::Caller;
-use crate::error::{Error, ErrorKind, StoreError};
+use crate::error::{Error, ErrorKind, StoreError, StoreErrorKind};
 
 /// Asks a service whether a person has answered its challenge.
 #[async_trait]
@@ -43,7 +43,15 @@ impl Accounts {
                 "no challenge can be checked here",
             ));
         };
-        if check.is_human(response).await? {
+        let unreachable = |error: StoreError| {
+            if error.kind() == StoreErrorKind::Unavailable {
+                let message =
+                    "the service that tells people from programs cannot be reached, try again later";
+                return Error::new(ErrorKind::Unavailable, message);
+            }
+            error.into()
+        };
+        if check.is_human(response).await.map_err(unreachable)? {
             Ok(())
         } else {
             Err(refused())

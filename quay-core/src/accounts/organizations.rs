@@ -8,7 +8,8 @@ use super::record::{Account, AccountKind, Grantee, Team, TeamSummary};
 use super::rights::{Reach, Standing};
 use super::role::TeamRole;
 use super::store::{AccountCursor, AccountFilter, AccountKey};
-use super::users::{forget, insert, is_only_admin, owners, save};
+use super::teams::take_back_invite;
+use super::users::{forget, insert, is_only_admin, locked, owners, save};
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::metadata::PageRequest;
@@ -234,12 +235,13 @@ impl Accounts {
             .await?;
         let now = self.now();
         change!(self, |unit| async {
+            let organization = locked(unit, organization.id).await?;
             unit.log(&entry).await?;
             for application in unit.applications(organization.id).await? {
                 self.void_tokens_of(unit, application.id).await?;
             }
-            unit.delete_account(organization, now).await?;
-            forget(unit, organization, self.now()).await
+            unit.delete_account(&organization, now).await?;
+            forget(unit, &organization, self.now()).await
         })
     }
 
@@ -334,6 +336,18 @@ impl Accounts {
             }
             for team in unit.teams_of(account.id, Some(organization.id)).await? {
                 unit.remove_member(team.id, account.id).await?;
+            }
+            let mut after = None;
+            loop {
+                let page = PageRequest::new(after, 500);
+                let teams = unit.teams(organization.id, &page).await?;
+                for summary in &teams {
+                    take_back_invite(unit, summary.team.id, account.id).await?;
+                }
+                match teams.last() {
+                    Some(last) if teams.len() >= page.limit => after = Some(last.team.name.clone()),
+                    _ => break,
+                }
             }
             unit.remove_grants_in(account.id, &organization.name).await?;
             for entry in &entries {

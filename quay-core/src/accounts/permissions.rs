@@ -560,6 +560,10 @@ impl Accounts {
             )
             .await?;
         change!(self, |unit| async {
+            unit.lock_account(organization.id).await?;
+            unit.prototype(organization.id, uuid)
+                .await?
+                .ok_or_else(not_found)?;
             unit.delete_prototype(prototype.id).await?;
             unit.log(&entry).await?;
             Ok(())
@@ -598,9 +602,7 @@ impl Accounts {
             let Some(record) = created else {
                 return Ok(None);
             };
-            if actor.account.id != namespace.id {
-                apply_prototypes(unit, &namespace, &actor.account, record.id).await?;
-            }
+            apply_prototypes(unit, &namespace, &actor.account, record.id).await?;
             let mut entry = entry.clone();
             entry.repository = Some(record.id);
             unit.log(&entry).await?;

@@ -80,6 +80,8 @@ impl Accounts {
             Access::Repository { .. } | Access::Grants(_) => false,
         });
         let mut reader = self.reader();
+        // One row more shows whether there is a next page.
+        let request = PageRequest::new(page.after.clone(), page.limit.saturating_add(1));
         let found = match list {
             RepositoryList::Namespace { name, public } => {
                 let everything = match seeing {
@@ -97,21 +99,22 @@ impl Accounts {
                         public: *public,
                     }
                 };
-                reader.repositories_in(name, sight, page).await?
+                reader.repositories_in(name, sight, &request).await?
             }
             RepositoryList::Starred => {
                 let account = account.ok_or_else(|| refuse(caller))?;
-                reader.starred_repositories(account, page).await?
+                reader.starred_repositories(account, &request).await?
             }
             RepositoryList::Public => {
                 let who = seeing.map(|actor| (actor.account.id, actor.account.name.as_str()));
-                reader.visible(who, true, page).await?
+                reader.visible(who, true, &request).await?
             }
         };
-        let next = found
-            .last()
-            .filter(|_| found.len() >= page.limit)
-            .map(|record| record.name.path().to_owned());
+        let more = found.len() > page.limit;
+        let mut found = found;
+        found.truncate(page.limit);
+        let next = found.last().filter(|_| more);
+        let next = next.map(|record| record.name.path().to_owned());
         let mut records = Vec::with_capacity(found.len());
         for record in found {
             let visible = *list != RepositoryList::Starred

@@ -239,6 +239,12 @@ impl Accounts {
             .await?;
         let now = self.now();
         change!(self, |unit| async {
+            unit.lock_account(robot.id).await?;
+            let robot = unit.account(AccountKey::Id(robot.id)).await?;
+            let robot = robot.ok_or_else(|| {
+                let name = robot_name(&owner.name, short);
+                rejected(format!("Could not find robot with username: {name}"))
+            })?;
             unit.delete_account(&robot, now).await?;
             unit.log(&entry).await?;
             unit.change(&Subject::Account(&robot.name).key(), self.now())

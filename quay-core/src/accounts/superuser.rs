@@ -127,7 +127,8 @@ impl Accounts {
         self.check_new(username, email).await.map_err(as_invalid)?;
         let password = self.code(32);
         let mut account = self.new_user(username, email, Some(&password)).await?;
-        account.verified = true;
+        // With mail, an address is the user's once it has been shown to be.
+        account.verified = !self.0.options.mailing;
         let entry = self
             .entry(
                 caller,
@@ -141,6 +142,9 @@ impl Accounts {
             unit.log(&entry).await?;
             Ok(id)
         })?;
+        if !account.verified {
+            self.confirm_by_mail(account.clone());
+        }
         Ok(CreatedUser {
             encrypted_password: self.0.tools.seal.encrypt_password(&password),
             account,

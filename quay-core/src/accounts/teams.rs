@@ -7,7 +7,7 @@ use super::log::LogKind;
 use super::name::{check_name, is_email};
 use super::organizations::as_invalid;
 use super::ports::Mail;
-use super::record::{Account, AccountKind, Grant, Grantee, Team, TeamInvite};
+use super::record::{Account, AccountId, AccountKind, Grant, Grantee, Team, TeamInvite};
 use super::role::TeamRole;
 use super::store::{AccountCursor, AccountFilter, AccountKey, AccountWrites, TeamKey};
 use super::users::is_administered;
@@ -208,6 +208,9 @@ impl Accounts {
             if is_admin {
                 refuse_last_admin_team(unit, &actor, &team).await?;
             }
+            for invite in unit.invites(team.id).await? {
+                unit.delete_notices(&lookup(&invite.code)).await?;
+            }
             unit.delete_team(team.id).await?;
             charge.must_stay(unit, &team).await?;
             unit.log(&entry).await?;
@@ -331,6 +334,8 @@ impl Accounts {
         change!(self, |unit| async {
             unit.lock_account(organization.id).await?;
             still_there(unit, &team, &account).await?;
+            // Whoever is a member need not be asked any more.
+            take_back_invite(unit, team.id, account.id).await?;
             if unit.add_member(team.id, account.id).await? {
                 unit.log(&entry).await?;
             }
@@ -444,12 +449,13 @@ impl Accounts {
         change!(self, |unit| async {
             unit.lock_account(organization.id).await?;
             let team = unit.team(TeamKey::Id(team.id)).await?.ok_or_else(not_found)?;
-            let invites = unit.invites(team.id).await?;
-            if let Some(invite) = invites.iter().find(|invite| invite.account == Some(account.id)) {
-                unit.delete_invite(invite.id).await?;
-                unit.delete_notices(&lookup(&invite.code)).await?;
+            if take_back_invite(unit, team.id, account.id).await? {
                 unit.log(&taken_back).await?;
-                return Ok(());
+                let mut teams = unit.teams_of(account.id, Some(organization.id)).await?;
+                teams.retain(|member_of| member_of.id == team.id);
+                if teams.is_empty() {
+                    return Ok(());
+                }
             }
             let is_admin = team.role == TeamRole::Admin;
             let charge = self.charge(unit, &actor, &team, is_admin).await?;
@@ -720,4 +726,21 @@ async fn refuse_last_admin_team(
         )));
     }
     Ok(())
+}
+
+/// Withdraws the open invitation of somebody to a team, with what they were told of it; says whether there was one.
+pub(super) async fn take_back_invite(
+    unit: &mut dyn AccountWrites,
+    team: i64,
+    account: AccountId,
+) -> Result<bool, Error> {
+    let mut found = false;
+    for invite in unit.invites(team).await? {
+        if invite.account == Some(account) {
+            unit.delete_invite(invite.id).await?;
+            unit.delete_notices(&lookup(&invite.code)).await?;
+            found = true;
+        }
+    }
+    Ok(found)
 }

@@ -142,6 +142,10 @@ impl Accounts {
             .entry(caller, LogKind::RevokeAppSpecificToken, None, metadata)
             .await?;
         change!(self, |unit| async {
+            unit.lock_account(token.account).await?;
+            unit.app_token(AppTokenKey::Uuid(uuid))
+                .await?
+                .ok_or_else(not_found)?;
             unit.delete_app_token(token.id).await?;
             unit.log(&entry).await?;
             unit.change(&Subject::Credential(uuid).key(), self.now()).await?;

@@ -325,6 +325,7 @@ impl Accounts {
             .await?;
         let now = self.now();
         change!(self, |unit| async {
+            let account = locked(unit, account.id).await?;
             for team in unit.teams_of(account.id, None).await? {
                 if team.role == TeamRole::Admin {
                     unit.lock_account(team.organization).await?;
@@ -336,8 +337,8 @@ impl Accounts {
                 }
             }
             unit.log(&entry).await?;
-            unit.delete_account(account, now).await?;
-            forget(unit, account, self.now()).await
+            unit.delete_account(&account, now).await?;
+            forget(unit, &account, self.now()).await
         })
     }
 
@@ -517,6 +518,13 @@ pub(super) async fn rename(
         unit.change(&Subject::Namespace(name).key(), now).await?;
     }
     Ok(())
+}
+
+/// An account as it is now, locked: whoever comes second finds it gone.
+pub(super) async fn locked(unit: &mut dyn AccountWrites, account: AccountId) -> Result<Account, Error> {
+    unit.lock_account(account).await?;
+    let found = unit.account(AccountKey::Id(account)).await?;
+    found.ok_or_else(not_found)
 }
 
 /// Lets tokens feel it that were issued for an account's password: they count no more.

@@ -89,8 +89,22 @@ impl Reader<'_> {
         self.duration(name).map(Some)
     }
 
+    /// A session that ends at once is none.
+    fn session_timeout(&self) -> Result<Duration, InvalidConfig> {
+        const NAME: &str = "SESSION_TIMEOUT";
+        match self.duration(NAME)? {
+            Duration::ZERO => Err(wrong(NAME, "must be longer than 0s")),
+            timeout => Ok(timeout),
+        }
+    }
+
     fn seconds(&self, name: &str) -> Result<Duration, InvalidConfig> {
-        self.number(name).map(Duration::from_secs)
+        /// A hundred years of 365 days.
+        const MOST: u64 = 3_153_600_000;
+        match self.number(name)? {
+            seconds if seconds <= MOST => Ok(Duration::from_secs(seconds)),
+            _ => Err(wrong(name, format!("must be no more than {MOST} seconds"))),
+        }
     }
 
     pub(super) fn texts(&self, name: &str) -> Result<Vec<String>, InvalidConfig> {
@@ -158,8 +172,8 @@ impl Reader<'_> {
 
     pub(super) fn token_max_lifetime(&self) -> Result<Duration, InvalidConfig> {
         const NAME: &str = "REGISTRY_JWT_AUTH_MAX_FRESH_S";
-        match self.number(NAME)? {
-            seconds if seconds >= TOKEN_LIFETIME_S => Ok(Duration::from_secs(seconds)),
+        match self.seconds(NAME)? {
+            lifetime if lifetime >= Duration::from_secs(TOKEN_LIFETIME_S) => Ok(lifetime),
             _ => Err(wrong(
                 NAME,
                 format!("must be at least {TOKEN_LIFETIME_S}: so many seconds live the tokens issued here"),
@@ -192,8 +206,14 @@ impl Reader<'_> {
     pub(super) fn mail(&self, warnings: &mut Vec<Warning>) -> Result<Option<MailServer>, InvalidConfig> {
         const SWITCH: &str = "FEATURE_MAILING";
         const PORT: &str = "MAIL_PORT";
+        const SERVER: &str = "MAIL_SERVER";
         let switched_on = self.boolean(SWITCH)?;
-        let host = self.text("MAIL_SERVER")?;
+        let host = self.text(SERVER)?;
+        if host.contains(|character: char| character.is_whitespace() || character == '/')
+            || (host.matches(':').count() == 1)
+        {
+            return Err(wrong(SERVER, "must be a host without a port, which is MAIL_PORT"));
+        }
         let port = self.number(PORT)?;
         let port = u16::try_from(port)
             .ok()
@@ -345,7 +365,7 @@ impl Reader<'_> {
             app_token_gc: self.duration_or_never("EXPIRED_APP_SPECIFIC_TOKEN_GC")?,
             require_encrypted_passwords: self.boolean("FEATURE_REQUIRE_ENCRYPTED_BASIC_AUTH")?,
             fresh_login: self.duration("FRESH_LOGIN_TIMEOUT")?,
-            session_timeout: self.duration("SESSION_TIMEOUT")?,
+            session_timeout: self.session_timeout()?,
             permanent_sessions: self.boolean("FEATURE_PERMANENT_SESSIONS")?,
             session_cookie: self.session_cookie()?,
             session_cookie_secure: secure,

@@ -29,6 +29,8 @@ struct Route {
     /// Whether it was declared with a slash at the end.
     slash: bool,
     methods: Vec<(&'static str, &'static Operation)>,
+    /// Methods that are served where something is switched on that is off here.
+    off: Vec<&'static str>,
 }
 
 /// In the order in which they are preferred.
@@ -69,7 +71,15 @@ impl Router {
         }
         let mut routes: Vec<Route> = paths()
             .iter()
-            .map(|path| Route::new(&path.path, methods.remove(path.path.as_str()).unwrap_or_default()))
+            .map(|path| {
+                let methods = methods.remove(path.path.as_str()).unwrap_or_default();
+                let served = path.methods.iter().filter(|(_, operation)| operation.served);
+                let off = served
+                    .map(|(method, _)| method.as_str())
+                    .filter(|method| methods.iter().all(|(on, _)| on != method))
+                    .collect();
+                Route::new(&path.path, methods, off)
+            })
             .collect();
         routes.sort_by_cached_key(|route| (Reverse(route.fixed()), route.ranks()));
         Self { routes, nested_names }
@@ -105,6 +115,9 @@ impl Router {
                     allowed: allow(route.methods.iter().map(|(method, _)| *method).collect()),
                 };
             }
+            if route.off.contains(&method.as_str()) {
+                return Routed::Unknown;
+            }
             allowed.extend(route.methods.iter().map(|(method, _)| *method));
         }
         if allowed.is_empty() {
@@ -115,13 +128,18 @@ impl Router {
 }
 
 impl Route {
-    fn new(path: &'static str, methods: Vec<(&'static str, &'static Operation)>) -> Self {
+    fn new(
+        path: &'static str,
+        methods: Vec<(&'static str, &'static Operation)>,
+        off: Vec<&'static str>,
+    ) -> Self {
         let path = path.strip_prefix(BASE).unwrap_or(path);
         let (path, slash) = path.strip_suffix('/').map_or((path, false), |path| (path, true));
         Self {
             parts: path.split('/').map(Part::new).collect(),
             slash,
             methods,
+            off,
         }
     }
 
@@ -391,7 +409,8 @@ mod tests {
             ("POST", "recovery", "requestRecoveryEmail"),
             ("GET", "superuser/users/", "unknown"),
             ("GET", "user/apptoken", "unknown"),
-            ("POST", "user/", "GET, HEAD, PUT, DELETE, OPTIONS"),
+            ("POST", "user/", "unknown"),
+            ("PATCH", "user/", "GET, HEAD, PUT, DELETE, OPTIONS"),
         ] {
             assert_eq!(route(&router, method, path), expected, "{method} {path}");
         }

@@ -1,6 +1,6 @@
 //! Links in mails.
 
-use quay_core::accounts::{AccountKey, SignUp, TeamRole, UserChanges};
+use quay_core::accounts::{AccountKey, SignUp, TeamKey, TeamRole, UserChanges};
 
 use crate::support::{BASE, FORM, Host, Seen, encoded, options};
 
@@ -253,4 +253,74 @@ async fn a_superusers_rescue_voids_links() {
         assert_eq!((seen.status.as_u16(), seen.header("set-cookie")), (400, ""));
     }
     assert_eq!(email_of(&host, "bob").await, "rescued@mail.example");
+}
+
+#[tokio::test]
+async fn whoever_was_asked_and_then_added_is_removed_at_once() {
+    let host = host().await;
+    let (alice, bob) = (host.caller("alice"), host.caller("bob"));
+    host.accounts
+        .create_organization(&alice, "devel", Some("devel@mail.example"))
+        .await
+        .unwrap();
+    let teams = ["first", "second", "third"];
+    for team in teams {
+        host.accounts
+            .put_team(&alice, "devel", team, TeamRole::Member, None)
+            .await
+            .unwrap();
+        host.accounts
+            .add_team_member(&alice, "devel", team, "bob")
+            .await
+            .unwrap();
+    }
+    let mut reader = host.accounts.store().reader();
+    let devel = reader.account(AccountKey::Name("devel")).await.unwrap().unwrap();
+    let account = reader.account(AccountKey::Name("bob")).await.unwrap().unwrap();
+    let mut open = Vec::new();
+    for team in teams {
+        let team = reader.team(TeamKey::Name(devel.id, team)).await.unwrap().unwrap();
+        open.push((
+            team.id,
+            reader.invites(team.id).await.unwrap().pop().unwrap().code,
+        ));
+    }
+    host.accounts.accept_invite(&bob, &open[0].1).await.unwrap();
+    // A member of the organization is added without being asked again.
+    host.accounts
+        .add_team_member(&alice, "devel", "second", "bob")
+        .await
+        .unwrap();
+    assert!(reader.invites(open[1].0).await.unwrap().is_empty());
+    host.accounts
+        .remove_team_member(&alice, "devel", "second", "bob")
+        .await
+        .unwrap();
+    let left = reader.teams_of(account.id, Some(devel.id)).await.unwrap();
+    assert_eq!(
+        left.iter().map(|team| team.name.as_str()).collect::<Vec<_>>(),
+        ["first"]
+    );
+    // Whoever is removed from the organization is asked into it no more.
+    host.accounts.remove_member(&alice, "devel", "bob").await.unwrap();
+    assert!(reader.invites(open[2].0).await.unwrap().is_empty());
+    assert!(host.accounts.accept_invite(&bob, &open[2].1).await.is_err());
+    assert!(reader.notices(account.id, 0, 9).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_address_that_a_superuser_names_is_confirmed_first() {
+    let mut options = options();
+    options.mailing = true;
+    options.superusers.insert("alice".to_owned());
+    let host = Host::with(options, |settings| settings).await;
+    let alice = host.caller("alice");
+    let created = host
+        .accounts
+        .create_user(&alice, "carol", Some("carol@mail.example"))
+        .await
+        .unwrap();
+    assert!(!created.account.verified);
+    let link = host.mails.link("carol@mail.example", "/confirm").await;
+    assert_eq!(host.get(&link).await.status, 302);
 }

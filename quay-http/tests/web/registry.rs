@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quay_core::accounts::{AccountKey, RepositoryRole, RobotOwner};
+use quay_core::accounts::{AccountKey, ApplicationChanges, RepositoryRole, RobotOwner};
 use quay_core::metadata::Visibility;
 use semver::VersionReq;
 use serde_json::json;
@@ -284,5 +284,98 @@ async fn what_is_wrong_with_a_question_is_told_to_those_who_may_ask() {
         assert_eq!(as_who(&alice).await, status, "{path}");
         assert_eq!(as_who(&bob).await, 403, "{path}");
         assert_eq!(host.get(&path).await.status, 401, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_deleted_at_once_by_many_is_deleted_once() {
+    let mut options = options();
+    options.superusers.insert("alice".to_owned());
+    let host = Host::with(options, |settings| settings).await;
+    let alice = host.caller("alice");
+    let accounts = &host.accounts;
+    accounts.create_organization(&alice, "devel", None).await.unwrap();
+    accounts.create_organization(&alice, "apps", None).await.unwrap();
+    accounts
+        .create_robot(&alice, RobotOwner::Own, "bot", "", &json!({}))
+        .await
+        .unwrap();
+    let changes = ApplicationChanges {
+        name: "app".to_owned(),
+        ..ApplicationChanges::default()
+    };
+    let application = accounts
+        .create_application(&alice, "apps", &changes)
+        .await
+        .unwrap();
+    let prototype = accounts
+        .create_prototype(&alice, "apps", None, ("bob", false), RepositoryRole::Read)
+        .await
+        .unwrap();
+    let (token, _) = accounts.create_app_token(&alice, "laptop").await.unwrap();
+    let client = &application.application.client_id;
+    for what in [
+        "robot",
+        "application",
+        "prototype",
+        "app token",
+        "organization",
+        "user",
+    ] {
+        let tries = (0..6).map(|_| async {
+            let deleted = match what {
+                "robot" => accounts.delete_robot(&alice, RobotOwner::Own, "bot").await,
+                "application" => accounts.delete_application(&alice, "apps", client).await,
+                "prototype" => {
+                    accounts
+                        .delete_prototype(&alice, "apps", &prototype.prototype.uuid)
+                        .await
+                }
+                "app token" => accounts.delete_app_token(&alice, &token.uuid).await,
+                "organization" => accounts.delete_any_organization(&alice, "devel").await,
+                _ => accounts.delete_any_user(&alice, "bob").await,
+            };
+            deleted.is_ok()
+        });
+        let outcomes = futures::future::join_all(tries).await;
+        assert_eq!(outcomes.iter().filter(|deleted| **deleted).count(), 1, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_makes_a_repository_of_their_own_is_shown_as_its_administrator() {
+    let host = Host::new().await;
+    host.repository("alice", "alice/app", Visibility::Private).await;
+    let role = host
+        .accounts
+        .user_permission(&host.caller("alice"), &name("alice/app"), "alice")
+        .await
+        .unwrap()
+        .role;
+    assert_eq!(role, RepositoryRole::Admin);
+}
+
+#[tokio::test]
+async fn a_page_says_that_there_is_a_next_one_only_if_there_is() {
+    let host = Host::new().await;
+    for number in 0..4 {
+        host.repository("alice", &format!("alice/r{number}"), Visibility::Public)
+            .await;
+    }
+    for (query, size) in [("namespace=alice&public=true", 4_usize), ("public=true", 4)] {
+        for limit in 1..=5_usize {
+            let mut path = format!("/api/v1/repository?{query}&limit={limit}");
+            let (mut seen, mut pages) = (0, 0);
+            loop {
+                let answer = host.get(&path).await.json();
+                pages += 1;
+                seen += answer["repositories"].as_array().unwrap().len();
+                let Some(next) = answer["next_page"].as_str() else {
+                    break;
+                };
+                path = format!("/api/v1/repository?{query}&limit={limit}&next_page={next}");
+            }
+            assert_eq!((seen, pages), (size, size.div_ceil(limit)), "{query} {limit}");
+        }
     }
 }

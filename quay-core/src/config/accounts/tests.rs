@@ -257,6 +257,19 @@ fn what_cannot_be_used_is_named() {
         ("FRESH_LOGIN_TIMEOUT", json!("10"), "such as 10m"),
         ("FRESH_LOGIN_TIMEOUT", json!(600), "must be a string"),
         ("SESSION_TIMEOUT", json!("1 month"), "such as 10m"),
+        ("SESSION_TIMEOUT", json!("0s"), "longer than 0s"),
+        (
+            "LAST_ACCESSED_UPDATE_THRESHOLD_S",
+            json!(3_153_600_001_u64),
+            "no more than 3153600000",
+        ),
+        (
+            "REGISTRY_JWT_AUTH_MAX_FRESH_S",
+            json!(i64::MAX),
+            "no more than 3153600000",
+        ),
+        ("MAIL_SERVER", json!("mail.example:25"), "without a port"),
+        ("MAIL_SERVER", json!("mail example"), "without a port"),
         ("APP_SPECIFIC_TOKEN_EXPIRATION", json!("never"), "such as 10m"),
         (
             "TAG_EXPIRATION_OPTIONS",

@@ -10,7 +10,7 @@ use super::super::avatar;
 use super::super::dates::{iso8601, rfc2822};
 use super::super::exchange::Exchange;
 use super::super::reply::Reply;
-use super::lists::{list, page};
+use super::lists::{cut, limit, list, page};
 use super::views::{date, members};
 use super::{organizations, text};
 
@@ -49,8 +49,13 @@ pub(super) async fn list_all(exchange: Exchange) -> Result<Reply, Error> {
         .accounts
         .applications(&exchange.caller, name)
         .await?;
+    let (found, next) = cut(&exchange, found, |view| view.application.id);
     let shown: Vec<Value> = found.iter().map(view).collect();
-    Ok(Reply::ok(&json!({ "applications": shown })))
+    let mut body = json!({ "applications": shown });
+    if let Some(next) = next {
+        body["next_page"] = next;
+    }
+    Ok(Reply::ok(&body))
 }
 
 pub(super) async fn create(exchange: Exchange) -> Result<Reply, Error> {
@@ -154,7 +159,8 @@ pub(super) async fn list_tokens(exchange: Exchange) -> Result<Reply, Error> {
     let (accounts, caller) = (&exchange.state.accounts, &exchange.caller);
     let fetch = |page| async move { accounts.application_tokens(caller, name, client_id, &page).await };
     let key = |(token, _): &Listed| token.id;
-    let (found, next) = page(&exchange, TOKENS, fetch, key).await?;
+    let most = limit(&exchange).unwrap_or(TOKENS).min(TOKENS);
+    let (found, next) = page(&exchange, most, fetch, key).await?;
     let shown: Vec<Value> = found.into_iter().map(token).collect();
     let mut body = members([("tokens", shown.into())]);
     body.extend(next.map(|next| ("next_page".to_owned(), next)));

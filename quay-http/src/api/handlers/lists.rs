@@ -171,3 +171,23 @@ fn around(name: &str, rest: Map<String, Value>, open: char, close: char) -> (Str
     before.extend([Value::String(name.to_owned()).to_string(), format!(":{open}")]);
     (before, format!("{close}}}\n"))
 }
+
+/// One page of a list that is read as a whole, in the order of its keys, and what comes after it, if anything does;
+/// all of it where the client asks for no number.
+pub(super) fn cut<K, T>(exchange: &Exchange, rows: Vec<T>, key: fn(&T) -> K) -> (Vec<T>, Option<Value>)
+where
+    K: Serialize + DeserializeOwned + PartialOrd,
+{
+    let mut rows = rows;
+    if let Some(after) = place::<K>(exchange) {
+        rows.retain(|row| key(row) > after);
+    }
+    let Some(most) = limit(exchange) else {
+        return (rows, None);
+    };
+    let more = rows.len() > most;
+    rows.truncate(most);
+    let next = rows.last().filter(|_| more);
+    let next = next.map(|last| next_page(exchange, key(last)));
+    (rows, next)
+}

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::super::avatar;
 use super::super::exchange::Exchange;
 use super::super::reply::Reply;
-use super::lists::list;
+use super::lists::{cut, list};
 use super::views::{members, nullable, team};
 use super::{role, text};
 
@@ -212,8 +212,13 @@ fn prototype(view: &PrototypeView) -> Value {
 pub(super) async fn prototypes(exchange: Exchange) -> Result<Reply, Error> {
     let name = exchange.path.get("orgname");
     let found = exchange.state.accounts.prototypes(&exchange.caller, name).await?;
+    let (found, next) = cut(&exchange, found, |view| view.prototype.id);
     let shown: Vec<Value> = found.iter().map(prototype).collect();
-    Ok(Reply::ok(&json!({ "prototypes": shown })))
+    let mut body = json!({ "prototypes": shown });
+    if let Some(next) = next {
+        body["next_page"] = next;
+    }
+    Ok(Reply::ok(&body))
 }
 
 pub(super) async fn create_prototype(exchange: Exchange) -> Result<Reply, Error> {

@@ -12,7 +12,7 @@ use super::super::dates::rfc2822;
 use super::super::exchange::Exchange;
 use super::super::reply::Reply;
 use super::super::session::Session;
-use super::lists::{list, page};
+use super::lists::{limit, list, page};
 use super::views::{me, members, nullable, public_user, rest};
 
 pub(super) async fn me_call(exchange: Exchange) -> Result<Reply, Error> {
@@ -383,7 +383,8 @@ pub(super) async fn stars(exchange: Exchange) -> Result<Reply, Error> {
         let (accounts, caller) = (accounts.clone(), caller.clone());
         async move { accounts.stars(&caller, &page).await }
     };
-    let (found, next) = page(&exchange, STARS, fetch, |(star, _)| star.path.clone()).await?;
+    let most = limit(&exchange).unwrap_or(STARS).min(STARS);
+    let (found, next) = page(&exchange, most, fetch, |(star, _)| star.path.clone()).await?;
     let shown: Vec<Value> = found
         .into_iter()
         .filter(|(_, may_see)| *may_see)
