@@ -201,11 +201,19 @@ pub fn claims(
 pub fn identity_of(claims: &RegistryClaims, names: &TokenNames) -> Option<Identity> {
     let access = Vec::<AccessEntry>::deserialize(&claims.access).ok()?;
     let context = Context::deserialize(&claims.context).ok()?;
-    identity(claims.subject.as_deref(), claims.issued, &access, &context, names)
+    identity(
+        claims.subject.as_deref(),
+        None,
+        claims.issued,
+        &access,
+        &context,
+        names,
+    )
 }
 
 pub(crate) fn identity(
     subject: Option<&str>,
+    id: Option<&str>,
     issued: Timestamp,
     access: &[AccessEntry],
     context: &Context,
@@ -244,7 +252,8 @@ pub(crate) fn identity(
         },
         (None, _) => Access::Own,
     };
-    let grants = TokenGrants::new(issued, credential, behind, roles);
+    let mut grants = TokenGrants::new(issued, credential, behind, roles);
+    grants.id = id.map(Into::into);
     let mut identity =
         Identity::new(principal, CredentialKind::RegistryToken).with_access(Access::Grants(Arc::new(grants)));
     let reference = match credential {

@@ -5,6 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use moka::sync::Cache;
 use quay_core::accounts::{AccountOptions, AccountStore, TokenIssuer, TokenRequest};
 use quay_core::auth::{Authentication, Authenticator, Credentials, Identity};
@@ -101,6 +103,7 @@ struct Verified {
 
 #[derive(Serialize)]
 struct Issued<'a> {
+    jti: &'a str,
     iss: &'a str,
     aud: Option<&'a str>,
     nbf: i64,
@@ -113,6 +116,7 @@ struct Issued<'a> {
 
 #[derive(Deserialize)]
 struct Claims {
+    jti: Option<String>,
     iss: String,
     aud: Audience,
     nbf: i64,
@@ -272,6 +276,7 @@ impl RegistryTokens {
         let issued = Timestamp::from_millis(claims.iat.saturating_mul(1000));
         let identity = identity(
             claims.sub.as_deref(),
+            claims.jti.as_deref(),
             issued,
             &claims.access,
             &claims.context,
@@ -307,7 +312,10 @@ impl TokenIssuer for RegistryTokens {
         );
         let issued_s = claims.issued.as_millis().div_euclid(1000);
         let lifetime_s = i64::try_from(claims.lifetime.as_secs()).unwrap_or(i64::MAX);
+        let mut id = [0; 16];
+        self.runtime.random.fill(&mut id);
         self.signing_key().sign(&Issued {
+            jti: &URL_SAFE_NO_PAD.encode(id),
             iss: &self.options.key_service,
             aud: claims.audience.as_deref(),
             nbf: issued_s,

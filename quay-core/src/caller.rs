@@ -84,6 +84,8 @@ pub enum Access {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TokenGrants {
+    /// Tells it from others issued in the same second; `None` when it says none.
+    pub id: Option<Arc<str>>,
     /// When it was issued.
     pub issued: Timestamp,
     /// The credential that it was issued for: its kind, which the caller no longer shows.
@@ -104,11 +106,19 @@ impl TokenGrants {
         roles: Vec<(String, RepositoryRole)>,
     ) -> Self {
         Self {
+            id: None,
             issued,
             credential,
             behind,
             roles,
         }
+    }
+
+    /// Sets what tells the token from others.
+    #[must_use]
+    pub fn with_id(mut self, id: impl Into<Arc<str>>) -> Self {
+        self.id = Some(id.into());
+        self
     }
 
     /// The role granted in a repository.

@@ -398,8 +398,16 @@ pub struct AccountAuthorizer {
     verdicts: Mutex<HashMap<Judged, (Option<RepositoryRole>, Timestamp)>>,
 }
 
-/// What a verdict is about: holder, credential, time of issue, repository.
-type Judged = (Principal, Option<Arc<str>>, Timestamp, RepositoryName);
+/// What a verdict is about. The token's own id keeps what one was refused from another that was issued in
+/// the same second, after what the first lacked was given back.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Judged {
+    principal: Principal,
+    credential: Option<Arc<str>>,
+    issued: Timestamp,
+    token: Option<Arc<str>>,
+    repository: RepositoryName,
+}
 
 /// How long a verdict on a token stands that a change concerns, so that not each request costs statements.
 /// With the time until a change is heard of it must stay below five seconds.
@@ -438,12 +446,13 @@ impl AccountAuthorizer {
         if granted.is_none() || !self.changes.concern(caller, grants.issued, Some(name)) {
             return Ok(granted);
         }
-        let judged = (
-            caller.principal.clone(),
-            caller.credential_id.clone(),
-            grants.issued,
-            name.clone(),
-        );
+        let judged = Judged {
+            principal: caller.principal.clone(),
+            credential: caller.credential_id.clone(),
+            issued: grants.issued,
+            token: grants.id.clone(),
+            repository: name.clone(),
+        };
         let now = self.accounts.now();
         {
             let verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);

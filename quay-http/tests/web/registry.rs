@@ -129,6 +129,45 @@ async fn what_was_taken_away_is_felt() {
 }
 
 #[tokio::test]
+async fn what_one_token_was_refused_another_of_the_same_second_is_not() {
+    let host = Host::new().await;
+    let alice = host.caller("alice");
+    let app = name("alice/app");
+    host.repository("alice", "alice/app", Visibility::Private).await;
+    let robot = host
+        .accounts
+        .create_robot(&alice, RobotOwner::Own, "puller", "", &json!({}))
+        .await
+        .unwrap();
+    let secret = robot.token.unwrap();
+    let permit = async || {
+        host.accounts
+            .set_user_permission(&alice, &app, "alice+puller", RepositoryRole::Read)
+            .await
+            .unwrap();
+    };
+    let pull = async |bearer: &str| {
+        let seen = host.ask("GET", TAGS, &[("authorization", bearer)], "").await;
+        seen.status.as_u16()
+    };
+    let token = async || {
+        let scopes = ["repository:alice/app:pull"];
+        let issued = host.token(Some(("alice+puller", &secret)), &scopes).await;
+        format!("Bearer {}", issued.token())
+    };
+    permit().await;
+    let before = token().await;
+    host.accounts
+        .delete_user_permission(&alice, &app, "alice+puller")
+        .await
+        .unwrap();
+    host.accounts.follow_changes(&host.changes).await.unwrap();
+    assert_eq!(pull(&before).await, 401);
+    permit().await;
+    assert_eq!(pull(&token().await).await, 200);
+}
+
+#[tokio::test]
 async fn old_dockers_are_told_that_there_is_nothing() {
     let refused = VersionReq::parse("<1.6.0").unwrap();
     let host = Host::with(options(), |settings| {
