@@ -28,13 +28,18 @@ impl ObjectKey {
         Self(key.into())
     }
 
-    /// The key under which content-addressed stores publish: `<algorithm>/<first 2 hex>/<hex>`, as
-    /// Quay lays its objects down.
+    /// The key under which Quay lays its objects down: `<algorithm>/<first 2 hex>/<hex>`.
     #[must_use]
     pub fn content_addressed(digest: &Digest) -> Self {
         let hex = digest.hex();
         let prefix = hex.get(..2).unwrap_or_default();
         Self(format!("{}/{prefix}/{hex}", digest.algorithm()).into())
+    }
+
+    /// A key of an upload's own, beside those of the same content: the content's, then the upload's id.
+    #[must_use]
+    pub fn of_upload(digest: &Digest, upload: &str) -> Self {
+        Self(format!("{}-{upload}", Self::content_addressed(digest)).into())
     }
 
     /// The key as text.
@@ -364,9 +369,11 @@ pub trait BlobStore: Debug + Send + Sync + 'static {
 
     /// Publishes an upload of `length` bytes whose digest core has verified.
     ///
-    /// Guarantees: atomic (an object is there whole or not at all), durable when it returns, replaces an
-    /// object of the same content that is there already. May be called again after a crash, a lost
-    /// answer or a cancellation, with the same outcome. The upload stays until `abort`.
+    /// Guarantees: atomic (an object is there whole or not at all), durable when it returns. The key belongs
+    /// to this upload alone: no other upload, of the same content or not, now or later, is published under
+    /// it, so that whoever deletes the object deletes nothing newer
+    /// ([`ObjectKey::of_upload`] is such a key). May be called again after a crash, a lost answer or a
+    /// cancellation, with the same outcome. The upload stays until `abort`.
     ///
     /// # Errors
     /// The store's; [`Corrupt`](crate::StoreErrorKind::Corrupt) when the upload does not hold `length`
@@ -469,8 +476,7 @@ pub trait BlobInventory: Debug + Send + Sync {
     /// The store's.
     async fn staged_upload(&self, id: &str) -> Result<Option<StagedUpload>, StoreError>;
 
-    /// Removes an object that `commit` published from exactly this upload, unless another upload has
-    /// replaced it since. `false` when there was none to remove.
+    /// Removes the object that `commit` published from this upload. `false` when there was none to remove.
     ///
     /// # Errors
     /// The store's.

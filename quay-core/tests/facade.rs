@@ -388,10 +388,11 @@ fn the_sweep_unpublishes_what_was_never_recorded_and_nothing_else() {
                 .unwrap();
         }
         let swept = node.sweep(Duration::from_millis(1)).await.unwrap();
-        assert_eq!((swept.uploads, swept.objects), (2, 1));
-        let key = |text: &[u8]| quay_core::blob_store::ObjectKey::content_addressed(&sha256(text));
-        assert_eq!(setup.blobs.stat(&key(b"orphan")).await.unwrap(), None);
-        assert_eq!(setup.blobs.stat(&key(b"kept")).await.unwrap(), Some(4));
+        assert_eq!((swept.uploads, swept.objects), (2, 2));
+        let objects = setup.blobs.objects();
+        assert_eq!(objects.len(), 1, "{objects:?}");
+        let kept = quay_core::blob_store::ObjectKey::content_addressed(&sha256(b"kept"));
+        assert!(objects[0].as_str().starts_with(kept.as_str()), "{objects:?}");
     });
 }
 
@@ -490,8 +491,7 @@ fn what_was_published_and_never_recorded_goes_whatever_the_client_does_next() {
             }
             setup.clock.advance(Duration::from_hours(49));
             node.sweep(Duration::from_hours(48)).await.unwrap();
-            let key = quay_core::blob_store::ObjectKey::content_addressed(&digest);
-            assert_eq!(setup.blobs.stat(&key).await.unwrap(), None, "{way}");
+            assert_eq!(setup.blobs.objects(), [], "{way}");
         });
     }
 }

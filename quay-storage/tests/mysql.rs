@@ -3,6 +3,8 @@
 
 #[path = "support/certificates.rs"]
 mod certificates;
+#[path = "support/garbage.rs"]
+mod garbage;
 #[path = "support/mariadb.rs"]
 mod mariadb;
 #[path = "support/server.rs"]
@@ -24,6 +26,13 @@ const QUAY: &str = "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NU
 #[tokio::test(flavor = "multi_thread")]
 async fn the_suite_passes() {
     server::the_suite_passes(MariaDb::started()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_collect_everything_once() {
+    const ANALYZE: &str = "ANALYZE TABLE qr_blob, qr_blob_link, qr_label, qr_manifest, qr_manifest_edge, \
+         qr_placement, qr_review, qr_tag";
+    server::two_processes_collect_everything_once(&MariaDb::started(), ANALYZE).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,8 @@
 
 #[path = "support/certificates.rs"]
 mod certificates;
+#[path = "support/garbage.rs"]
+mod garbage;
 #[path = "support/postgres.rs"]
 mod postgres;
 #[path = "support/server.rs"]
@@ -22,6 +24,11 @@ const QUAY: &str = "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NU
 #[tokio::test(flavor = "multi_thread")]
 async fn the_suite_passes() {
     server::the_suite_passes(Postgres::started()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_collect_everything_once() {
+    server::two_processes_collect_everything_once(&Postgres::started(), "ANALYZE").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -170,12 +170,12 @@ keys! {
     "DB_URI" Text "null" - [nullable secret in_effect];
 }
 "gc" {
-    "BLOBUPLOAD_CLEANUP_FREQUENCY" Number "3600" - [];
-    "BLOBUPLOAD_DELETION_DATE_THRESHOLD" Number "2880" - [];
-    "FEATURE_GARBAGE_COLLECTION" Boolean "true" - [];
-    "FEATURE_NAMESPACE_GARBAGE_COLLECTION" Boolean "true" - [];
-    "FEATURE_REPOSITORY_GARBAGE_COLLECTION" Boolean "true" - [];
-    "GARBAGE_COLLECTION_FREQUENCY" Number "30" - [];
+    "BLOBUPLOAD_CLEANUP_FREQUENCY" Number "3600" - [in_effect];
+    "BLOBUPLOAD_DELETION_DATE_THRESHOLD" Number "2880" - [in_effect];
+    "FEATURE_GARBAGE_COLLECTION" Boolean "true" - [in_effect];
+    "FEATURE_NAMESPACE_GARBAGE_COLLECTION" Boolean "true" - [in_effect];
+    "FEATURE_REPOSITORY_GARBAGE_COLLECTION" Boolean "true" - [in_effect];
+    "GARBAGE_COLLECTION_FREQUENCY" Number "30" - [in_effect];
     "NAMESPACE_GC_GRACE_PERIOD_ALLOWLIST" List "[]" - [];
     "NAMESPACE_GC_GRACE_PERIOD_SECONDS" Number "0" - [];
     "NAMESPACE_GC_QUEUE_NAME" Text r#""namespacegc""# - [];

@@ -18,7 +18,7 @@ pub use accounts::{InstanceKeyLifetime, MailFailure, MailServer, MailTls};
 pub use database::{Database, DatabaseConnection, DatabaseTls, DatabaseTlsMode};
 pub use key::{Key, Kind};
 pub use keys::KEYS;
-pub use values::{StorageEngine, StorageLocation, UrlScheme};
+pub use values::{GarbageConfig, StorageEngine, StorageLocation, UrlScheme};
 
 use crate::accounts::AccountOptions;
 use crate::registry::Options;
@@ -143,6 +143,8 @@ pub struct Config {
     pub database_connection: DatabaseConnection,
     /// What the registry accepts.
     pub registry: Options,
+    /// When garbage is collected.
+    pub garbage: GarbageConfig,
     /// What accounts may do, and how long things last. Without `SERVER_HOSTNAME`, for `localhost`: the
     /// host decides by [`AccountOptions::at`].
     pub accounts: AccountOptions,
@@ -212,6 +214,7 @@ impl Config {
         let server_hostname = reader.server_hostname()?;
         let preferred_url_scheme = reader.url_scheme()?;
         let registry = reader.registry()?;
+        let garbage = reader.garbage()?;
         let mail = reader.mail(&mut warnings)?;
         let accounts = reader.accounts(
             preferred_url_scheme,
@@ -225,6 +228,7 @@ impl Config {
             storage: reader.storage()?,
             database,
             database_connection,
+            garbage,
             registry,
             accounts,
             secret_key: reader.secret("SECRET_KEY")?,

@@ -29,6 +29,19 @@ impl UrlScheme {
     }
 }
 
+/// When garbage is collected, and what broken uploads leave is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GarbageConfig {
+    /// `GARBAGE_COLLECTION_FREQUENCY`: the pause once all garbage is collected; `None` where
+    /// `FEATURE_GARBAGE_COLLECTION` is off.
+    pub frequency: Option<Duration>,
+    /// `BLOBUPLOAD_CLEANUP_FREQUENCY`: the pause between two looks at unfinished uploads.
+    pub sweep: Duration,
+    /// `BLOBUPLOAD_DELETION_DATE_THRESHOLD`: uploads that nobody came back to for so long are removed.
+    pub upload_age: Duration,
+}
+
 /// One entry of `DISTRIBUTED_STORAGE_CONFIG`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -197,8 +210,21 @@ impl<'a> Reader<'a> {
             },
             time_machine: self.duration("DEFAULT_TAG_EXPIRATION")?,
             tag_lifetime: self.tag_lifetime()?,
+            delete_repositories: self.boolean("FEATURE_REPOSITORY_GARBAGE_COLLECTION")?
+                && self.boolean("FEATURE_NAMESPACE_GARBAGE_COLLECTION")?,
             reserved_labels: self.reserved_labels()?,
             ..Options::default()
+        })
+    }
+
+    pub(super) fn garbage(&self) -> Result<GarbageConfig, InvalidConfig> {
+        let seconds = |name: &str| Ok(Duration::from_secs(self.number(name)?.max(1)));
+        let frequency = seconds("GARBAGE_COLLECTION_FREQUENCY")?;
+        let minutes = self.number("BLOBUPLOAD_DELETION_DATE_THRESHOLD")?;
+        Ok(GarbageConfig {
+            frequency: self.boolean("FEATURE_GARBAGE_COLLECTION")?.then_some(frequency),
+            sweep: seconds("BLOBUPLOAD_CLEANUP_FREQUENCY")?,
+            upload_age: Duration::from_secs(minutes.max(1).saturating_mul(60)),
         })
     }
 

@@ -22,20 +22,13 @@ pub struct MemoryBlobs(Arc<Mutex<Content>>);
 #[derive(Debug, Default)]
 struct Content {
     uploads: BTreeMap<String, Upload>,
-    objects: HashMap<ObjectKey, Object>,
+    objects: HashMap<ObjectKey, Bytes>,
 }
 
 #[derive(Debug, Default)]
 struct Upload {
     bytes: BytesMut,
     published: bool,
-}
-
-#[derive(Debug)]
-struct Object {
-    bytes: Bytes,
-    /// The upload it was published from.
-    origin: String,
 }
 
 fn corrupt(context: &str) -> StoreError {
@@ -58,6 +51,14 @@ impl MemoryBlobs {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The keys of all objects, in order.
+    #[must_use]
+    pub fn objects(&self) -> Vec<ObjectKey> {
+        let mut keys: Vec<ObjectKey> = self.content().objects.keys().cloned().collect();
+        keys.sort();
+        keys
     }
 
     fn content(&self) -> MutexGuard<'_, Content> {
@@ -131,9 +132,9 @@ impl BlobStore for MemoryBlobs {
         length: u64,
     ) -> Result<Published, StoreError> {
         let id = id_of(state)?;
-        let key = ObjectKey::content_addressed(digest);
+        let key = ObjectKey::of_upload(digest, &id);
         let mut content = self.content();
-        let upload = content.uploads.entry(id.clone()).or_default();
+        let upload = content.uploads.entry(id).or_default();
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         let bytes = upload
             .bytes
@@ -141,7 +142,7 @@ impl BlobStore for MemoryBlobs {
             .map(Bytes::copy_from_slice)
             .ok_or_else(|| corrupt("an upload holds fewer bytes than recorded"))?;
         upload.published = true;
-        content.objects.insert(key.clone(), Object { bytes, origin: id });
+        content.objects.insert(key.clone(), bytes);
         Ok(Published::at(key))
     }
 
@@ -155,16 +156,12 @@ impl BlobStore for MemoryBlobs {
         let content = self.content();
         match content.objects.get(key) {
             None => Ok(None),
-            Some(object) => Ok(Some(BlobBody::Bytes(Self::slice(&object.bytes, options)?))),
+            Some(object) => Ok(Some(BlobBody::Bytes(Self::slice(object, options)?))),
         }
     }
 
     async fn stat(&self, key: &ObjectKey) -> Result<Option<u64>, StoreError> {
-        Ok(self
-            .content()
-            .objects
-            .get(key)
-            .map(|object| object.bytes.len() as u64))
+        Ok(self.content().objects.get(key).map(|object| object.len() as u64))
     }
 
     async fn delete(&self, keys: &[ObjectKey]) -> Vec<Result<(), StoreError>> {
@@ -215,15 +212,7 @@ impl BlobInventory for MemoryBlobs {
 
     async fn unpublish(&self, state: &UploadState, digest: &Digest) -> Result<bool, StoreError> {
         let id = id_of(state)?;
-        let key = ObjectKey::content_addressed(digest);
-        let mut content = self.content();
-        let is_its_own = content
-            .objects
-            .get(&key)
-            .is_some_and(|object| object.origin == id);
-        if is_its_own {
-            content.objects.remove(&key);
-        }
-        Ok(is_its_own)
+        let key = ObjectKey::of_upload(digest, &id);
+        Ok(self.content().objects.remove(&key).is_some())
     }
 }

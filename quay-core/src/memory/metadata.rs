@@ -37,6 +37,7 @@ pub(super) struct ManifestRow {
     pub(super) manifest: Arc<NewManifest>,
     pub(super) edges: Arc<Vec<Edge>>,
     pub(super) live: bool,
+    pub(super) lease: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone)]
@@ -90,8 +91,10 @@ pub(super) struct State {
     pub(super) manifest_digests: Map<i64, (RepositoryId, Digest)>,
     /// Manifests by subject: repository, subject, digest.
     pub(super) subjects: Map<(RepositoryId, Digest, Digest), ()>,
-    /// Manifests by what they name: repository, what, the manifest's digest.
-    pub(super) named: Map<(RepositoryId, Digest, Digest), ()>,
+    /// Manifests by what they name: what, repository, the manifest's digest.
+    pub(super) named: Map<(Digest, RepositoryId, Digest), ()>,
+    /// Manifests that may be garbage: where, and when they are to be looked at.
+    pub(super) reviews: Map<i64, (RepositoryId, Timestamp)>,
     /// History by repository, name and row.
     pub(super) tags: Map<(RepositoryId, Tag, i64), TagRow>,
     /// The live row of a name.
@@ -177,6 +180,26 @@ impl MemoryMetadata {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// What is in it, repositories apart: empty when nothing is.
+    #[must_use]
+    pub fn leftovers(&self) -> String {
+        let state = self.state();
+        let counts = [
+            ("manifests", state.manifests.size()),
+            ("tags", state.tags.size()),
+            ("edges", state.named.size()),
+            ("labels", state.labels.size()),
+            ("reviews", state.reviews.size()),
+            ("blobs", state.blobs.size()),
+            ("links", state.links.size()),
+            ("uploads", state.uploads.size()),
+            ("outbox", state.outbox.size()),
+        ];
+        let there = counts.iter().filter(|(_, count)| *count > 0);
+        let there: Vec<String> = there.map(|(what, count)| format!("{count} {what}")).collect();
+        there.join(", ")
     }
 
     fn state(&self) -> State {

@@ -2,6 +2,7 @@
 //! shortest reading of what the ports mean.
 
 mod blobs;
+mod garbage;
 mod metadata;
 mod unit;
 

@@ -9,12 +9,12 @@ use bytes::Bytes;
 use futures::lock::OwnedMutexGuard;
 
 use super::metadata::{ManifestRow, OutboxEntry, State, TagRow, UploadRow};
-use crate::blob_store::UploadState;
+use crate::blob_store::{ObjectKey, UploadState};
 use crate::digest::Digest;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::metadata::{
-    BlobIndex, BlobRecord, Edge, EdgeKind, LabelRecord, LabelStore, ManifestStore, NewBlob, NewManifest,
-    NewUpload, Outbox, OutboxRow, PutOutcome, RepositoryId, RepositoryKind, RepositoryRecord,
+    BlobIndex, BlobRecord, Edge, EdgeKind, GarbageStore, LabelRecord, LabelStore, ManifestStore, NewBlob,
+    NewManifest, NewUpload, Outbox, OutboxRow, PutOutcome, RepositoryId, RepositoryKind, RepositoryRecord,
     RepositoryState, RepositoryStore, StoredManifest, TagRecord, TagStore, TagTarget, UnitOfWork,
     UploadRecord, UploadStore, Visibility,
 };
@@ -23,16 +23,16 @@ use crate::runtime::Timestamp;
 
 #[derive(Debug)]
 pub(super) struct MemoryUnit {
-    state: State,
+    pub(super) state: State,
     committed: Arc<RwLock<State>>,
     _turn: OwnedMutexGuard<()>,
 }
 
-const fn is_blob(kind: EdgeKind) -> bool {
+pub(super) const fn is_blob(kind: EdgeKind) -> bool {
     matches!(kind, EdgeKind::Config | EdgeKind::Layer)
 }
 
-fn missing(what: &str) -> StoreError {
+pub(super) fn missing(what: &str) -> StoreError {
     StoreError::new(
         StoreErrorKind::Corrupt,
         format!("{what} that a change refers to is not there"),
@@ -69,19 +69,19 @@ impl MemoryUnit {
         .with_reversion(row.reversion))
     }
 
-    fn save_manifest(&mut self, repository: RepositoryId, row: ManifestRow) {
+    pub(super) fn save_manifest(&mut self, repository: RepositoryId, row: ManifestRow) {
         self.state
             .manifests
             .insert_mut((repository, row.manifest.digest), row);
     }
 
     /// The digests of the manifests that name something.
-    fn naming(&self, repository: RepositoryId, what: &Digest) -> Vec<Digest> {
+    pub(super) fn naming(&self, repository: RepositoryId, what: &Digest) -> Vec<Digest> {
         self.state
             .named
-            .range((repository, *what, Digest::lowest())..)
+            .range((*what, repository, Digest::lowest())..)
             .map(|(key, ())| *key)
-            .take_while(|(of, named, _)| (*of, *named) == (repository, *what))
+            .take_while(|(named, of, _)| (*of, *named) == (repository, *what))
             .map(|(_, _, digest)| digest)
             .collect()
     }
@@ -117,7 +117,7 @@ impl MemoryUnit {
         }
     }
 
-    fn is_held(&self, repository: RepositoryId, digest: &Digest) -> bool {
+    pub(super) fn is_held(&self, repository: RepositoryId, digest: &Digest) -> bool {
         self.naming(repository, digest).iter().any(|manifest| {
             self.state
                 .manifests
@@ -140,14 +140,23 @@ impl MemoryUnit {
         let Some(mut row) = self.state.tags.get(&key).cloned() else {
             return false;
         };
-        row.end = Some(end(&row));
+        let end = end(&row);
+        row.end = Some(end);
         row.live = false;
+        self.review(repository, row.manifest, end);
         self.state
             .tags_by_manifest
             .remove_mut(&(row.manifest, name.clone()));
         self.state.tags.insert_mut(key, row);
         self.state.live_tags.remove_mut(&(repository, name.clone()));
         true
+    }
+
+    /// Has a manifest looked at then, or earlier if that was asked for.
+    pub(super) fn review(&mut self, repository: RepositoryId, manifest: i64, due: Timestamp) {
+        let earlier = self.state.reviews.get(&manifest).map(|(_, due)| *due);
+        let due = earlier.map_or(due, |earlier| due.min(earlier));
+        self.state.reviews.insert_mut(manifest, (repository, due));
     }
 
     fn history_of(&self, repository: RepositoryId, name: &Tag) -> Vec<TagRow> {
@@ -183,6 +192,10 @@ impl UnitOfWork for MemoryUnit {
 
     fn outbox(&mut self) -> &mut dyn Outbox {
         self
+    }
+
+    fn garbage(&mut self) -> Option<&mut dyn GarbageStore> {
+        Some(self)
     }
 
     fn labels(&mut self) -> Option<&mut dyn LabelStore> {
@@ -263,18 +276,40 @@ impl ManifestStore for MemoryUnit {
         &mut self,
         repository: RepositoryId,
         manifest: &NewManifest,
-        _: Timestamp,
+        now: Timestamp,
     ) -> Result<(i64, PutOutcome), StoreError> {
         let key = (repository, manifest.digest);
         let known = self.state.manifests.get(&key).map(|row| (row.id, row.live));
         let (id, outcome) = match known {
             Some((id, true)) => {
                 self.consume_leases(repository, manifest);
+                if let (Some(lease), Some(row)) = (manifest.lease, self.state.manifests.get(&key)) {
+                    let row = ManifestRow {
+                        lease: Some(lease),
+                        ..row.clone()
+                    };
+                    self.save_manifest(repository, row);
+                    self.review(repository, id, lease);
+                }
                 return Ok((id, PutOutcome::Unchanged));
             }
             Some((id, false)) => (id, PutOutcome::Revived),
             None => (self.next_id(), PutOutcome::Created),
         };
+        // What it held and will not hold any more is looked after as what was uploaded in vain.
+        let before = self.state.manifests.get(&key).map(|row| Arc::clone(&row.edges));
+        for edge in before.iter().flat_map(|edges| edges.iter()) {
+            let child = self.state.manifests.get(&(repository, edge.digest));
+            if let Some(child) = child.filter(|_| edge.held && edge.kind == EdgeKind::Child) {
+                let id = child.id;
+                self.review(repository, id, now);
+            }
+            let link = (repository, edge.digest);
+            if edge.held && is_blob(edge.kind) && !self.state.links.contains_key(&link) {
+                self.state.links.insert_mut(link, Some(now));
+                self.state.holders.insert_mut((edge.digest, repository), ());
+            }
+        }
         self.state.manifest_digests.insert_mut(id, key);
         if let Some(subject) = manifest.subject {
             self.state
@@ -285,15 +320,19 @@ impl ManifestStore for MemoryUnit {
         for edge in &manifest.edges {
             self.state
                 .named
-                .insert_mut((repository, edge.digest, manifest.digest), ());
+                .insert_mut((edge.digest, repository, manifest.digest), ());
         }
         let row = ManifestRow {
             id,
             manifest: Arc::new(manifest.clone()),
             edges: Arc::new(manifest.edges.clone()),
             live: true,
+            lease: manifest.lease,
         };
         self.save_manifest(repository, row);
+        if let Some(lease) = manifest.lease {
+            self.review(repository, id, lease);
+        }
         self.hold(repository, &manifest.digest, |kind| !is_blob(kind));
         Ok((id, outcome))
     }
@@ -308,8 +347,10 @@ impl ManifestStore for MemoryUnit {
             return Err(missing("a manifest"));
         };
         row.live = false;
+        row.lease = None;
         let edges: Vec<Edge> = row.edges.to_vec();
         self.save_manifest(repository, row);
+        self.review(repository, manifest, now);
         for edge in edges.iter().filter(|edge| is_blob(edge.kind)) {
             let link = (repository, edge.digest);
             let leased = match self.state.links.get(&link) {
@@ -425,6 +466,9 @@ impl TagStore for MemoryUnit {
         self.state
             .tags_by_manifest
             .insert_mut((target.manifest, name.clone()), ());
+        if let Some(end) = target.end {
+            self.review(repository, target.manifest, end);
+        }
         Ok(())
     }
 
@@ -442,6 +486,9 @@ impl TagStore for MemoryUnit {
             return Ok(false);
         };
         row.end = end;
+        if let Some(end) = end {
+            self.review(repository, row.manifest, end);
+        }
         self.state.tags.insert_mut(key, row);
         Ok(true)
     }
@@ -553,21 +600,23 @@ impl BlobIndex for MemoryUnit {
         Ok(self.state.blobs.get(digest).map(|blob| (**blob).clone()))
     }
 
-    async fn record(&mut self, blob: &NewBlob, _: Timestamp) -> Result<i64, StoreError> {
+    async fn record(&mut self, blob: &NewBlob, _: Timestamp) -> Result<(i64, ObjectKey), StoreError> {
         let known = self.state.blobs.get(&blob.digest).cloned();
         let (id, mut placements) = match &known {
             Some(known) => (known.id, known.placements.to_vec()),
             None => (self.next_id(), Vec::new()),
         };
-        if placements
-            .iter()
-            .all(|placement| placement.location != blob.placement.location)
-        {
+        let mut there = placements.iter();
+        let there = there.find(|placement| placement.location == blob.placement.location);
+        let key = if let Some(there) = there {
+            there.key.clone()
+        } else {
             placements.push(blob.placement.clone());
-        }
+            blob.placement.key.clone()
+        };
         let record = BlobRecord::new(id, blob.digest, blob.size, placements.into());
         self.state.blobs.insert_mut(blob.digest, Arc::new(record));
-        Ok(id)
+        Ok((id, key))
     }
 
     async fn linked(

@@ -4,6 +4,7 @@
 //! changes something goes through a [`UnitOfWork`], whose accessors are grouped by concept and which
 //! commits as a whole or not at all.
 
+mod garbage;
 mod record;
 mod work;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use garbage::{GarbageStore, ManifestHolds};
 pub use record::{
     BlobRecord, Edge, EdgeKind, LabelRecord, LabelSource, ManifestRecord, NewManifest, NewUpload, OutboxRow,
     Placement, Referrer, RepositoryId, RepositoryKind, RepositoryRecord, RepositoryState, StoredManifest,

@@ -228,6 +228,8 @@ pub struct NewManifest {
     pub annotations: Option<String>,
     /// What it names.
     pub edges: Vec<Edge>,
+    /// Until when it is kept whatever else holds it.
+    pub lease: Option<Timestamp>,
 }
 
 impl NewManifest {
@@ -242,7 +244,15 @@ impl NewManifest {
             subject: None,
             annotations: None,
             edges: Vec::new(),
+            lease: None,
         }
+    }
+
+    /// Keeps it until then, whatever else holds it.
+    #[must_use]
+    pub const fn with_lease(mut self, lease: Option<Timestamp>) -> Self {
+        self.lease = lease;
+        self
     }
 
     /// Sets what it names.

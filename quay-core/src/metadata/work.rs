@@ -7,12 +7,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::garbage::GarbageStore;
 use super::record::{
     BlobRecord, LabelRecord, NewManifest, NewUpload, OutboxRow, Placement, RepositoryId, RepositoryRecord,
     StoredManifest, TagRecord, UploadRecord, Visibility,
 };
 use crate::accounts::ActionLog;
-use crate::blob_store::UploadState;
+use crate::blob_store::{ObjectKey, UploadState};
 use crate::digest::Digest;
 use crate::error::StoreError;
 use crate::name::{RepositoryName, Tag};
@@ -40,6 +41,11 @@ pub trait UnitOfWork: Debug + Send {
 
     /// Labels of manifests, where the store keeps them.
     fn labels(&mut self) -> Option<&mut dyn LabelStore> {
+        None
+    }
+
+    /// What a collector needs, where the store lets garbage be collected.
+    fn garbage(&mut self) -> Option<&mut dyn GarbageStore> {
         None
     }
 
@@ -122,7 +128,8 @@ pub trait ManifestStore: Send {
     ) -> Result<HashMap<Digest, i64>, StoreError>;
 
     /// Stores a manifest with its edges; hands out its row's id. Held blob edges consume the leases of
-    /// this repository's links to those blobs.
+    /// this repository's links to those blobs. A lease of the manifest's own is recorded, whether it is new
+    /// or not.
     async fn put(
         &mut self,
         repository: RepositoryId,
@@ -321,9 +328,9 @@ pub trait BlobIndex: Send {
     /// A blob by digest, whoever holds it.
     async fn find(&mut self, digest: &Digest) -> Result<Option<BlobRecord>, StoreError>;
 
-    /// Records a blob and its placement, or a placement more of a known blob; hands out the blob's id.
-    /// A placement that is known stays as it is.
-    async fn record(&mut self, blob: &NewBlob, now: Timestamp) -> Result<i64, StoreError>;
+    /// Records a blob and its placement, or a placement more of a known blob; hands out the blob's id, and
+    /// the object in that location that counts. A location in which the blob lies already keeps its object.
+    async fn record(&mut self, blob: &NewBlob, now: Timestamp) -> Result<(i64, ObjectKey), StoreError>;
 
     /// Which of `digests` the repository is linked to.
     async fn linked(

@@ -137,6 +137,7 @@ impl Registry {
         caller: &Caller,
     ) -> Result<(), Error> {
         let mut found = self.writable(name, Action::Delete, caller).await?;
+        let now = self.0.runtime.clock.now();
         transact!(
             self,
             |unit| async {
@@ -150,6 +151,9 @@ impl Registry {
                 }
                 if !unit.blobs().unlink(repository, digest).await? {
                     return Err(unknown_blob(digest));
+                }
+                if let Some(blob) = unit.blobs().find(digest).await? {
+                    super::collect::remove_blobs(&mut *unit, &[blob.id], now).await?;
                 }
                 Ok(())
             },
@@ -171,7 +175,7 @@ impl Registry {
         caller: &Caller,
     ) -> Result<MountOutcome, Error> {
         let mut found = self.writable(name, Action::Push, caller).await?;
-        let Some((holder, blob)) = self.mount_source(name, digest, source, caller).await? else {
+        let Some((holder, _)) = self.mount_source(name, digest, source, caller).await? else {
             return Ok(MountOutcome::NotFound);
         };
         let now = self.0.runtime.clock.now();
@@ -184,6 +188,10 @@ impl Registry {
                     return Ok(MountOutcome::NotFound);
                 }
                 let repository = self.target(&mut *unit, name, found.as_deref(), now).await?;
+                // It may have been collected and uploaded again since it was looked up.
+                let Some(blob) = unit.blobs().find(digest).await? else {
+                    return Ok(MountOutcome::NotFound);
+                };
                 unit.blobs().link(repository, blob.id, digest, lease).await?;
                 Ok(MountOutcome::Mounted)
             },

@@ -168,8 +168,10 @@ impl Registry {
                         .filter(|row| row.live);
                     push.condition.check(stored.as_ref().map(|row| &row.digest))?;
                 }
+                let lease = tags.is_empty().then(|| now.plus(self.0.options.lease));
                 let row = NewManifest::new(digest, manifest.media_type(), push.bytes.clone())
                     .with_edges(edges)
+                    .with_lease(lease)
                     .with_subject(
                         manifest.subject,
                         manifest.artifact_type.clone(),

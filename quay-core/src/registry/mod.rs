@@ -38,6 +38,7 @@ macro_rules! transact {
 
 mod action_log;
 mod blobs;
+mod collect;
 mod condition;
 mod labels;
 mod lists;
@@ -55,6 +56,7 @@ use std::time::Duration;
 
 pub use action_log::ActionLogging;
 pub use blobs::{Blob, BlobContent, MountOutcome};
+pub use collect::{Collected, Verdict, judge};
 pub use condition::Condition;
 pub use lists::{CatalogPage, ReferrerPage, TagPage};
 pub use manifests::{ManifestPush, PushedManifest};
@@ -145,6 +147,8 @@ pub struct Options {
     pub time_machine: Duration,
     /// The shortest and the longest time that a tag may be told to last.
     pub tag_lifetime: (Duration, Duration),
+    /// Whether repositories that are marked for deletion are deleted by the collector.
+    pub delete_repositories: bool,
     /// Beginnings of labels' keys that nobody may give.
     pub reserved_labels: Vec<String>,
 }
@@ -188,6 +192,7 @@ impl Default for Options {
             action_log: ActionLogging::Off,
             time_machine: Duration::from_hours(14 * 24),
             tag_lifetime: (Duration::from_hours(1), Duration::from_hours(104 * 7 * 24)),
+            delete_repositories: true,
             reserved_labels: RESERVED_LABELS.map(str::to_owned).to_vec(),
         }
     }

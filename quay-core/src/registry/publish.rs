@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::session::{Session, Taken, drop_bytes, restore, too_large, unknown_upload};
+use super::session::{Session, Taken, drop_bytes, may_be_published, restore, too_large, unknown_upload};
 use super::uploads::{Chunk, Upload};
 use super::{Blob, Registry, gone};
 use crate::auth::Action;
-use crate::blob_store::Durability;
+use crate::blob_store::{Durability, ObjectKey};
 use crate::caller::Caller;
 use crate::digest::Digest;
 use crate::error::{BodyError, Error, ErrorKind};
@@ -145,7 +145,8 @@ impl Registry {
         let published = match store.commit(&state, &digest, size).await {
             Ok(published) => published,
             Err(error) => {
-                if row == Row::None {
+                // It may have been published all the same: then the sweep finds the object by its upload.
+                if row == Row::None && !may_be_published(store, &session.record.upload.id).await {
                     drop_bytes(store, &state).await;
                 }
                 return Err(error.into());
@@ -155,9 +156,24 @@ impl Registry {
         let blob = NewBlob::new(digest, size, placement);
         // When this fails the upload stays: the client may finish it again, or the sweep finds by it
         // that the published object belongs to nobody.
-        let id = self.record_blob(&session.record, target, &blob, row).await?;
+        let (id, key) = self.record_blob(&session.record, target, &blob, row).await?;
+        if key != blob.placement.key {
+            // The blob lies there already. What was published goes before its upload, by which a sweep would
+            // find it.
+            let own = std::slice::from_ref(&blob.placement.key);
+            if let Some(Err(error)) = store.delete(own).await.pop() {
+                tracing::warn!(%error, "an object that is there twice was not deleted");
+                return Ok(Self::blob_of(
+                    id,
+                    digest,
+                    size,
+                    Placement::new(blob.placement.location, key),
+                ));
+            }
+        }
         drop_bytes(store, &state).await;
-        Ok(Self::blob_of(id, digest, size, blob.placement))
+        let placement = Placement::new(blob.placement.location, key);
+        Ok(Self::blob_of(id, digest, size, placement))
     }
 
     async fn record_blob(
@@ -166,7 +182,7 @@ impl Registry {
         mut target: Target,
         blob: &NewBlob,
         row: Row,
-    ) -> Result<i64, Error> {
+    ) -> Result<(i64, ObjectKey), Error> {
         let now = self.0.runtime.clock.now();
         let lease = now.plus(self.0.options.lease);
         let name = &target.name;
@@ -176,12 +192,12 @@ impl Registry {
                 let repository = self
                     .target(&mut *unit, name, target.found.as_deref(), now)
                     .await?;
-                let id = unit.blobs().record(blob, now).await?;
+                let (id, key) = unit.blobs().record(blob, now).await?;
                 unit.blobs().link(repository, id, &blob.digest, lease).await?;
                 if row == Row::Recorded && !unit.uploads().remove(&upload.upload.id, upload.version).await? {
                     return Err(unknown_upload());
                 }
-                Ok(id)
+                Ok((id, key))
             },
             target.found = self.writable(name, Action::Push, &target.caller).await?
         )

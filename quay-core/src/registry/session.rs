@@ -145,14 +145,7 @@ impl Registry {
         })?;
         // Another process may have claimed it meanwhile; the bytes are its then. Bytes that were published
         // and never recorded are left to the sweep, which finds the object by them.
-        let published = match session.store.inventory() {
-            Some(inventory) if removed => inventory
-                .staged_upload(&record.upload.id)
-                .await?
-                .is_some_and(|staged| staged.published),
-            _ => false,
-        };
-        if removed && !published {
+        if removed && !may_be_published(&*session.store, &record.upload.id).await {
             drop_bytes(&*session.store, &record.upload.store_state).await;
         }
         Ok(())
@@ -276,5 +269,16 @@ pub(super) fn restore(record: &UploadRecord) -> Result<Hasher, Error> {
 pub(super) async fn drop_bytes(store: &dyn BlobStore, state: &UploadState) {
     if let Err(error) = store.abort(state).await {
         tracing::warn!(%error, "the bytes of an ended upload could not be removed, the sweep will do it");
+    }
+}
+
+/// Whether an upload's bytes may have been published, as far as a store can tell that lists its uploads.
+pub(super) async fn may_be_published(store: &dyn BlobStore, id: &str) -> bool {
+    match store.inventory() {
+        Some(inventory) => match inventory.staged_upload(id).await {
+            Ok(staged) => staged.is_some_and(|staged| staged.published),
+            Err(_) => true,
+        },
+        None => false,
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Location, Registry};
-use crate::blob_store::{BlobInventory, StagedUpload};
+use crate::blob_store::{BlobInventory, ObjectKey, StagedUpload};
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::hashing::digest_of;
@@ -120,7 +120,7 @@ impl Registry {
         }
     }
 
-    /// Removes an object that was published from an upload whose blob was never recorded.
+    /// Removes an object that was published from an upload and that no blob is placed at.
     async fn unpublish(
         &self,
         location: &Location,
@@ -131,33 +131,26 @@ impl Registry {
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             let body = location.store.staged(&staged.state, staged.length).await?;
             let digest = digest_of(body, algorithm, &*self.0.runtime.spawner).await?;
-            if self.is_placed(&digest, location).await? {
-                // Somebody counts on the object. Should an earlier sweep have taken it away and ended
-                // before it could put it back, it is put back now.
-                location
-                    .store
-                    .commit(&staged.state, &digest, staged.length)
-                    .await?;
-                continue;
+            if let Some(placed) = self.placed(&digest, location).await? {
+                let (state, length) = (&staged.state, staged.length);
+                let own = location.store.commit(state, &digest, length).await?.key;
+                // The blob may have been collected meanwhile, and its object deleted before it was put back.
+                if own == placed && self.placed(&digest, location).await? == Some(placed) {
+                    continue;
+                }
             }
             removed += usize::from(inventory.unpublish(&staged.state, &digest).await?);
-            // Another upload of the same content may have been recorded meanwhile, counting on the
-            // object: it is put back from the bytes that are still here.
-            if self.is_placed(&digest, location).await? {
-                location
-                    .store
-                    .commit(&staged.state, &digest, staged.length)
-                    .await?;
-            }
         }
         Ok(removed)
     }
 
-    async fn is_placed(&self, digest: &Digest, location: &Location) -> Result<bool, Error> {
+    /// Where a blob lies in a location, if it does.
+    async fn placed(&self, digest: &Digest, location: &Location) -> Result<Option<ObjectKey>, Error> {
         let recorded = transact!(self, |unit| async { Ok(unit.blobs().find(digest).await?) })?;
-        Ok(recorded.is_some_and(|blob| {
+        Ok(recorded.and_then(|blob| {
             let mut placements = blob.placements.iter();
-            placements.any(|placement| placement.location == location.id)
+            let placement = placements.find(|placement| placement.location == location.id)?;
+            Some(placement.key.clone())
         }))
     }
 }

@@ -28,10 +28,12 @@
 pub mod accounts;
 pub mod auth;
 pub mod blob_store;
+mod garbage;
 mod history;
 pub mod metadata;
 mod report;
 mod runtime;
+pub mod simulation;
 
 use std::sync::Arc;
 

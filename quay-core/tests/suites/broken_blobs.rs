@@ -36,6 +36,7 @@ enum BlobFault {
     AlwaysUnpublished,
     NeverFound,
     HashesNothing,
+    SharesKeys,
 }
 
 #[derive(Debug)]
@@ -123,9 +124,23 @@ impl BlobStore for BrokenBlobs {
         digest: &Digest,
         length: u64,
     ) -> Result<Published, StoreError> {
-        let key = ObjectKey::content_addressed(digest);
+        let id = String::from_utf8_lossy(state.as_bytes().get(1..).unwrap_or_default()).into_owned();
+        let key = ObjectKey::of_upload(digest, &id);
         if self.is(BlobFault::CommitsNothing) {
             return Ok(Published::at(key));
+        }
+        if self.is(BlobFault::SharesKeys) {
+            self.inner.commit(state, digest, length).await?;
+            let shared = self.inner.begin("shared").await?;
+            let content = self.inner.staged(state, length).await?;
+            let BlobBody::Bytes(content) = content else {
+                unreachable!()
+            };
+            let body = futures::stream::iter([Ok(content)]);
+            self.inner.append(&shared, Box::pin(body), Append::at(0)).await?;
+            let published = self.inner.commit(&shared, digest, length).await;
+            self.inner.abort(&shared).await?;
+            return published;
         }
         if self.is(BlobFault::ForgetsOnSecondCommit) && self.inner.stat(&key).await?.is_some() {
             return Err(StoreError::new(StoreErrorKind::Other, "it is there already"));
@@ -218,7 +233,9 @@ impl BlobInventory for BrokenBlobs {
 
     async fn unpublish(&self, state: &UploadState, digest: &Digest) -> Result<bool, StoreError> {
         if self.is(BlobFault::UnpublishesForeign) {
-            self.inner.delete(&[ObjectKey::content_addressed(digest)]).await;
+            for id in ["a1", "a2"] {
+                self.inner.delete(&[ObjectKey::of_upload(digest, id)]).await;
+            }
         }
         let removed = self.inner.unpublish(state, digest).await?;
         Ok(removed || self.is(BlobFault::AlwaysUnpublished))
@@ -249,6 +266,7 @@ fn every_broken_blob_store_is_caught() {
         AlwaysUnpublished,
         NeverFound,
         HashesNothing,
+        SharesKeys,
     ] {
         let report = run_blobs(move || {
             Arc::new(BrokenBlobs {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::FutureExt;
-use quay_core::blob_store::UploadState;
+use quay_core::blob_store::{ObjectKey, UploadState};
 use quay_core::memory::MemoryMetadata;
 use quay_core::metadata::{
     BlobIndex, BlobRecord, LabelRecord, LabelStore, LinkedBlob, Lookup, ManifestRecord, ManifestStore,
@@ -235,7 +235,7 @@ impl BlobIndex for BrokenUnit {
         self.inner().blobs().find(digest).await
     }
 
-    async fn record(&mut self, blob: &NewBlob, now: Timestamp) -> Result<i64, StoreError> {
+    async fn record(&mut self, blob: &NewBlob, now: Timestamp) -> Result<(i64, ObjectKey), StoreError> {
         self.inner().blobs().record(blob, now).await
     }
 

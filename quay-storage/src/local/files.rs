@@ -14,7 +14,7 @@ use quay_core::{StoreError, StoreErrorKind};
 const LINK: &str = "link";
 const COPY: &str = "copy";
 /// What is added to an upload's id for the file that it was published as and has been taken apart from.
-const ORPHAN: &str = "published";
+pub(super) const ORPHAN: &str = "published";
 
 fn failed(action: &str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     let context = format!("{action} {}", path.display());

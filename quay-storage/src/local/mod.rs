@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! <root>/uploads/<id>                      bytes on their way in
-//! <root>/<algorithm>/<2 hex>/<hex>         published blobs, as Quay lays them down
+//! <root>/<algorithm>/<2 hex>/<hex>-<id>    published blobs, each with the id of its upload
+//! <root>/<algorithm>/<2 hex>/<hex>         blobs as Quay lays them down, which are read and deleted as well
 //! ```
 //!
 //! Publishing gives the upload's file a second name, so that nothing is copied and a crash leaves either
@@ -118,6 +119,15 @@ impl LocalBlobs {
             Some(id) if valid_id(id) => Ok(self.0.root.join("uploads").join(id)),
             _ => Err(corrupt("the state of an upload is not one of this store's")),
         }
+    }
+
+    fn key_of(upload: &Path, digest: &Digest) -> ObjectKey {
+        let name = upload
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        // What an upload was published as and has been taken apart from is published under its name still.
+        ObjectKey::of_upload(digest, name.strip_suffix(files::ORPHAN).unwrap_or(name))
     }
 
     fn object_path(&self, key: &ObjectKey) -> Result<PathBuf, StoreError> {
@@ -382,7 +392,7 @@ impl BlobStore for LocalBlobs {
         length: u64,
     ) -> Result<Published, StoreError> {
         let upload = self.upload_path(state)?;
-        let key = ObjectKey::content_addressed(digest);
+        let key = Self::key_of(&upload, digest);
         let object = self.object_path(&key)?;
         self.let_go(&upload).await;
         let this = self.clone();
@@ -484,7 +494,7 @@ impl BlobInventory for LocalBlobs {
 
     async fn unpublish(&self, state: &UploadState, digest: &Digest) -> Result<bool, StoreError> {
         let upload = self.upload_path(state)?;
-        let key = ObjectKey::content_addressed(digest);
+        let key = Self::key_of(&upload, digest);
         let object = self.object_path(&key)?;
         let this = self.clone();
         let removed = self

@@ -1,11 +1,12 @@
 //! Blobs with their placements and links in a unit of work.
 
 use async_trait::async_trait;
+use quay_core::blob_store::ObjectKey;
 use quay_core::metadata::{BlobIndex, BlobRecord, NewBlob, RepositoryId};
 use quay_core::runtime::Timestamp;
 use quay_core::{Digest, StoreError};
 
-use super::db::{LIST, padded, placeholders, values};
+use super::db::{LIST, corrupt, padded, placeholders, values};
 use super::read::{FIND_BLOB, blob_of};
 use super::rows::Rows as _;
 use super::unit::Unit;
@@ -17,7 +18,7 @@ impl BlobIndex for Unit {
         blob_of(&rows, 0)
     }
 
-    async fn record(&mut self, blob: &NewBlob, now: Timestamp) -> Result<i64, StoreError> {
+    async fn record(&mut self, blob: &NewBlob, now: Timestamp) -> Result<(i64, ObjectKey), StoreError> {
         let size = i64::try_from(blob.size).unwrap_or(i64::MAX);
         let id = self
             .upsert_id(
@@ -35,7 +36,14 @@ impl BlobIndex for Unit {
             &["blob_id", "location"],
         )
         .await?;
-        Ok(id)
+        let row = self
+            .row(
+                "SELECT object_key FROM qr_placement WHERE blob_id = ? AND location = ?",
+                values![id, &*blob.placement.location],
+            )
+            .await?;
+        let row = row.ok_or_else(|| corrupt("a placement is missing"))?;
+        Ok((id, ObjectKey::new(&row.text(0)?)))
     }
 
     async fn linked(

@@ -192,9 +192,12 @@ fn database_kind(database: &dyn sqlx::error::DatabaseError) -> StoreErrorKind {
     match database.code().as_deref() {
         // SQLite: SQLITE_FULL. PostgreSQL: disk_full.
         Some("13" | "53100") => StoreErrorKind::Full,
-        // SQLite: a unique or primary key; busy. PostgreSQL: unique_violation, serialization_failure,
-        // deadlock_detected.
-        Some("1555" | "2067" | "5" | "517" | "23505" | "40001" | "40P01") => StoreErrorKind::Conflict,
+        // SQLite: a unique, primary or foreign key; busy. PostgreSQL: unique_violation,
+        // foreign_key_violation, serialization_failure, deadlock_detected. What a row refers to may be
+        // collected at any time.
+        Some("1555" | "2067" | "787" | "5" | "517" | "23505" | "23503" | "40001" | "40P01") => {
+            StoreErrorKind::Conflict
+        }
         // PostgreSQL: connection trouble, shutting down, too many connections.
         Some(code) if code.starts_with("08") || code.starts_with("57P") || code == "53300" => {
             StoreErrorKind::Unavailable
@@ -217,8 +220,8 @@ fn mysql_kind(number: u16, message: &str) -> StoreErrorKind {
         {
             StoreErrorKind::Full
         }
-        // ER_DUP_ENTRY, ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK.
-        1062 | 1205 | 1213 => StoreErrorKind::Conflict,
+        // ER_DUP_ENTRY, ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK, ER_ROW_IS_REFERENCED_2, ER_NO_REFERENCED_ROW_2.
+        1062 | 1205 | 1213 | 1451 | 1452 => StoreErrorKind::Conflict,
         // Too many connections, of all or of this user; shutting down; not up yet; read only while
         // another takes over; killed.
         1040 | 1203 | 1226 | 1053 | 1077 | 1290 | 1317 | 1836 | 1927 | 3169 => StoreErrorKind::Unavailable,
@@ -379,7 +382,7 @@ mod tests {
             ),
             (1053, "Server shutdown in progress", StoreErrorKind::Unavailable),
             (1040, "Too many connections", StoreErrorKind::Unavailable),
-            (1452, "Cannot add or update a child row", StoreErrorKind::Other),
+            (1452, "Cannot add or update a child row", StoreErrorKind::Conflict),
         ] {
             assert_eq!(mysql_kind(number, message), kind, "{number} {message}");
         }

@@ -102,6 +102,31 @@ impl Dialect {
         }
     }
 
+    /// As [`for_update`](Self::for_update), and keeps others from rows that refer to it.
+    pub(super) const fn for_deletion(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres | Self::MySql => " FOR UPDATE",
+        }
+    }
+
+    /// Enters reviews of what `manifests` selects: manifest, repository and time. The earlier of two times
+    /// stays. The selection has a condition, which SQLite needs to tell the two parts apart.
+    pub(super) fn reviewed(self, manifests: &str) -> String {
+        let insertion = format!("INSERT INTO qr_review (manifest_id, repository_id, due_ms) {manifests}");
+        match self {
+            Self::Sqlite | Self::Postgres => format!(
+                "{insertion} ON CONFLICT (manifest_id) DO UPDATE SET due_ms = CASE \
+                 WHEN excluded.due_ms < qr_review.due_ms THEN excluded.due_ms ELSE qr_review.due_ms END"
+            ),
+            Self::MySql => {
+                format!(
+                    "{insertion} ON DUPLICATE KEY UPDATE due_ms = LEAST(qr_review.due_ms, VALUES(due_ms))"
+                )
+            }
+        }
+    }
+
     /// As [`for_update`](Self::for_update), passing over rows that somebody else holds.
     pub(super) const fn skip_locked(self) -> &'static str {
         match self {

@@ -31,6 +31,9 @@ fn page_of(conditions: &str) -> String {
     )
 }
 
+/// How long ended tags of a namespace can be brought back.
+pub(super) const TIME_MACHINE: &str = "SELECT tag_expiration_s FROM qr_account WHERE name = ?";
+
 impl SqlMetadata {
     pub(super) async fn read_history(
         &self,
@@ -158,12 +161,7 @@ impl SqlMetadata {
     }
 
     pub(super) async fn read_time_machine(&self, namespace: &str) -> Result<Option<Duration>, StoreError> {
-        let rows = self
-            .rows(
-                "SELECT tag_expiration_s FROM qr_account WHERE name = ?",
-                values![namespace],
-            )
-            .await?;
+        let rows = self.rows(TIME_MACHINE, values![namespace]).await?;
         let seconds = rows.first().map(|row| row.size(0)).transpose()?;
         Ok(seconds.map(Duration::from_secs))
     }

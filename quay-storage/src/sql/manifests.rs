@@ -68,18 +68,44 @@ impl ManifestStore for Unit {
             Some(row) if row.live => {
                 // Blobs that were uploaded again for it have found their manifest.
                 self.consume_leases(repository, manifest).await?;
+                if manifest.lease.is_some() {
+                    self.defer(
+                        "UPDATE qr_manifest SET lease_until_ms = ? WHERE id = ?",
+                        values![manifest.lease.map(Timestamp::as_millis), row.id],
+                    )
+                    .await?;
+                }
+                self.review_lease(row.id, manifest).await?;
                 return Ok((row.id, PutOutcome::Unchanged));
             }
             Some(row) => {
                 self.defer(
-                    "UPDATE qr_manifest SET live = 1, deleted_ms = NULL, media_type = ?, payload = ?, size = ? \
-                     WHERE id = ?",
+                    "UPDATE qr_manifest SET live = 1, deleted_ms = NULL, lease_until_ms = ?, media_type = ?, \
+                     payload = ?, size = ? WHERE id = ?",
                     values![
+                        manifest.lease.map(Timestamp::as_millis),
                         manifest.media_type.as_str(),
                         &*manifest.bytes,
                         i64::try_from(manifest.bytes.len()).unwrap_or(i64::MAX),
                         row.id
                     ],
+                )
+                .await?;
+                // What it held and will not hold any more is looked after as what was uploaded in vain.
+                self.defer(
+                    "INSERT INTO qr_blob_link (repository_id, blob_id, lease_until_ms) \
+                     SELECT DISTINCT CAST(? AS BIGINT), b.id, CAST(? AS BIGINT) FROM qr_manifest_edge e \
+                     JOIN qr_blob b ON b.digest = e.digest WHERE e.manifest_id = ? AND e.held = 1 \
+                     AND e.kind IN ('config', 'layer') AND (SELECT l.blob_id FROM qr_blob_link l \
+                     WHERE l.repository_id = ? AND l.blob_id = b.id LIMIT 1) IS NULL ORDER BY b.id",
+                    values![repository, now.as_millis(), row.id, repository],
+                )
+                .await?;
+                self.review(
+                    "SELECT m.id, m.repository_id, CAST(? AS BIGINT) FROM qr_manifest m WHERE m.repository_id = ? \
+                     AND m.digest IN (SELECT e.digest FROM qr_manifest_edge e WHERE e.manifest_id = ? \
+                     AND e.held = 1 AND e.kind = 'child')",
+                    values![now.as_millis(), repository, row.id],
                 )
                 .await?;
                 self.defer(
@@ -93,7 +119,8 @@ impl ManifestStore for Unit {
                 let id = self
                     .insert(
                         "INSERT INTO qr_manifest (repository_id, digest, media_type, artifact_type, size, payload, \
-                         subject_digest, annotations, created_ms, live) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
+                         subject_digest, annotations, created_ms, lease_until_ms, live) \
+                         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
                         values![
                             repository,
                             digest.as_str(),
@@ -103,7 +130,8 @@ impl ManifestStore for Unit {
                             &*manifest.bytes,
                             manifest.subject.map(|subject| subject.to_string()),
                             manifest.annotations.clone(),
-                            now.as_millis()
+                            now.as_millis(),
+                            manifest.lease.map(Timestamp::as_millis)
                         ],
                     )
                     .await?;
@@ -111,6 +139,7 @@ impl ManifestStore for Unit {
             }
         };
         self.insert_edges(repository, id, manifest).await?;
+        self.review_lease(id, manifest).await?;
         self.defer(
             "UPDATE qr_manifest_edge SET held = 1 WHERE repository_id = ? AND digest = ? AND held = 0 \
              AND kind IN ('child', 'subject')",
@@ -128,10 +157,12 @@ impl ManifestStore for Unit {
     ) -> Result<(), StoreError> {
         self.touch(repository);
         self.defer(
-            "UPDATE qr_manifest SET live = NULL, deleted_ms = ? WHERE id = ? AND repository_id = ?",
+            "UPDATE qr_manifest SET live = NULL, deleted_ms = ?, lease_until_ms = NULL \
+             WHERE id = ? AND repository_id = ?",
             values![now.as_millis(), manifest, repository],
         )
         .await?;
+        self.review_at(manifest, now).await?;
         self.defer(
             "DELETE FROM qr_blob_link WHERE repository_id = ? AND (lease_until_ms IS NULL OR lease_until_ms <= ?) \
              AND blob_id IN (SELECT b.id FROM qr_manifest_edge e JOIN qr_blob b ON b.digest = e.digest \
@@ -199,6 +230,14 @@ impl ManifestStore for Unit {
 }
 
 impl Unit {
+    /// Has a manifest looked at when its lease ends.
+    async fn review_lease(&mut self, id: i64, manifest: &NewManifest) -> Result<(), StoreError> {
+        match manifest.lease {
+            Some(lease) => self.review_at(id, lease).await,
+            None => Ok(()),
+        }
+    }
+
     /// Marks the edges to a manifest that has come back as held.
     async fn hold_naming(&mut self, repository: RepositoryId, manifest: i64) -> Result<(), StoreError> {
         let row = self

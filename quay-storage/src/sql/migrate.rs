@@ -24,6 +24,11 @@ macro_rules! migrations {
                 "content",
                 include_str!(concat!("../../migrations/", $dialect, "/0003_content.sql")),
             ),
+            (
+                4,
+                "garbage",
+                include_str!(concat!("../../migrations/", $dialect, "/0004_garbage.sql")),
+            ),
         ]
     };
 }

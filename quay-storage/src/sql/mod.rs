@@ -12,6 +12,7 @@ mod connect;
 mod db;
 mod dialect;
 mod foreign;
+mod garbage;
 mod history;
 mod insert;
 mod labels;

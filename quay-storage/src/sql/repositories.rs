@@ -12,6 +12,25 @@ use super::read::{repository_columns, repository_of};
 use super::rows::Rows as _;
 use super::unit::Unit;
 
+impl Unit {
+    /// Marks a repository for deletion, and frees its name.
+    pub(super) async fn mark_for_deletion(
+        &mut self,
+        repository: &RepositoryRecord,
+    ) -> Result<(), StoreError> {
+        self.touch_record(&repository.name);
+        self.touch(repository.id);
+        // No namespace can have such a name, so the path is out of everybody's way.
+        let gone = format!("d__r/{}", repository.id);
+        self.run(
+            "UPDATE qr_repository SET state = 'marked_for_deletion', path = ? WHERE id = ?",
+            values![gone, repository.id],
+        )
+        .await
+        .map(drop)
+    }
+}
+
 #[async_trait]
 impl RepositoryStore for Unit {
     async fn lock(&mut self, repository: RepositoryId) -> Result<Option<RepositoryRecord>, StoreError> {

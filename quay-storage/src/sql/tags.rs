@@ -77,6 +77,7 @@ impl TagStore for Unit {
         let mut start = now.as_millis();
         if let Some(row) = rows.first() {
             start = start.max(row.int(0)?.saturating_add(1));
+            self.review_live(repository, name, start).await?;
             self.defer(
                 "UPDATE qr_tag SET live = NULL, end_ms = CASE WHEN end_ms IS NULL OR end_ms > ? THEN ? ELSE end_ms END \
                  WHERE repository_id = ? AND name = ? AND live = 1",
@@ -97,7 +98,10 @@ impl TagStore for Unit {
             ],
         )
         .await?;
-        Ok(())
+        match target.end {
+            Some(end) => self.review_at(target.manifest, end).await,
+            None => Ok(()),
+        }
     }
 
     async fn set_end(
@@ -107,6 +111,9 @@ impl TagStore for Unit {
         end: Option<Timestamp>,
     ) -> Result<bool, StoreError> {
         self.touch(repository);
+        if let Some(end) = end {
+            self.review_live(repository, name, end.as_millis()).await?;
+        }
         let changed = self
             .run(
                 "UPDATE qr_tag SET end_ms = ? WHERE repository_id = ? AND name = ? AND live = 1",
@@ -138,6 +145,7 @@ impl TagStore for Unit {
     ) -> Result<bool, StoreError> {
         self.touch(repository);
         let now = now.as_millis();
+        self.review_live(repository, name, now).await?;
         let ended = self
             .run(
                 "UPDATE qr_tag SET live = NULL, end_ms = CASE WHEN end_ms IS NOT NULL AND end_ms < ? THEN end_ms \
@@ -164,5 +172,22 @@ impl TagStore for Unit {
         ];
         let rows = self.rows(sql, values).await?;
         rows.iter().map(tag_of).collect()
+    }
+}
+
+impl Unit {
+    /// Has the manifest looked at then that a tag's live row points at.
+    async fn review_live(
+        &mut self,
+        repository: RepositoryId,
+        name: &Tag,
+        due: i64,
+    ) -> Result<(), StoreError> {
+        self.review(
+            "SELECT manifest_id, repository_id, CAST(? AS BIGINT) FROM qr_tag \
+             WHERE repository_id = ? AND name = ? AND live = 1",
+            values![due, repository, name.as_str()],
+        )
+        .await
     }
 }

@@ -1,6 +1,9 @@
 //! The statements that each dialect has its own form of, on each dialect.
 
 #[cfg(feature = "real-servers")]
+#[path = "../../tests/support/garbage.rs"]
+mod garbage;
+#[cfg(feature = "real-servers")]
 #[path = "../../tests/support/mariadb.rs"]
 mod mariadb;
 #[cfg(feature = "real-servers")]

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use async_trait::async_trait;
 use quay_core::accounts::ActionLog;
 use quay_core::metadata::{
-    BlobIndex, LabelStore, ManifestStore, Outbox, RepositoryId, RepositoryStore, TagStore, UnitOfWork,
-    UploadStore,
+    BlobIndex, GarbageStore, LabelStore, ManifestStore, Outbox, RepositoryId, RepositoryStore, TagStore,
+    UnitOfWork, UploadStore,
 };
 use quay_core::{RepositoryName, StoreError};
 
@@ -163,6 +163,10 @@ impl UnitOfWork for Unit {
 
     fn outbox(&mut self) -> &mut dyn Outbox {
         self
+    }
+
+    fn garbage(&mut self) -> Option<&mut dyn GarbageStore> {
+        Some(self)
     }
 
     fn labels(&mut self) -> Option<&mut dyn LabelStore> {

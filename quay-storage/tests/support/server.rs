@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::garbage::{Kind, collect, collecting, fill};
 use async_trait::async_trait;
 use futures::FutureExt;
 use quay_core::accounts::AccountStore;
@@ -308,4 +309,41 @@ pub(crate) async fn certificates_are_checked(server: &dyn Server, certificates: 
             "{uri} {tls:?}: tried too long"
         );
     }
+}
+
+/// Repositories that garbage is spread over.
+const REPOSITORIES: usize = 8;
+
+/// Two processes collect at once. `DEAD_MANIFESTS=20000` in the environment, and a release build, tell how fast.
+#[expect(clippy::disallowed_methods, clippy::print_stdout, reason = "it is measured")]
+pub(crate) async fn two_processes_collect_everything_once(server: &dyn Server, analyze: &str) {
+    let dead = std::env::var("DEAD_MANIFESTS").map_or(800, |number| number.parse().unwrap());
+    let uri = server.fresh_database();
+    let connect = async || {
+        let store = server.connect(&uri, &ConnectOptions::default()).await;
+        Arc::new(store.unwrap()) as Arc<dyn MetadataStore>
+    };
+    let (first, second) = (connect().await, connect().await);
+    for index in 0..REPOSITORIES {
+        let path = format!("org/r{index}");
+        fill(&*first, &path, Kind::Live, 100).await;
+        fill(&*first, &path, Kind::Dead, dead / REPOSITORIES).await;
+    }
+    // As the server does by itself after some time.
+    server.execute(database_of(&uri), analyze);
+    let (one, two) = (collecting(first), collecting(second));
+    let began = std::time::Instant::now();
+    let ((left, _), (right, _)) = futures::join!(collect(&one, 200), collect(&two, 200));
+    let time = began.elapsed();
+    // What one had claimed when the other looked for more.
+    let (rest, _) = collect(&one, 100).await;
+    let all = left.and(right).and(rest);
+    println!(
+        "{dead} dead manifests are gone after {time:?}: {} and {} by each process",
+        left.manifests, right.manifests
+    );
+    assert_eq!(
+        (all.manifests, all.blobs, all.objects),
+        (dead, 6 * dead, 6 * dead)
+    );
 }

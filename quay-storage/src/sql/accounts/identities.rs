@@ -377,7 +377,14 @@ impl AccountWriter for Unit {
                 .await?;
             self.run(
                 "UPDATE qr_namespace SET name = ? WHERE name = ?",
-                values![gone, account.name.as_str()],
+                values![gone.as_str(), account.name.as_str()],
+            )
+            .await?;
+            // Otherwise it goes with its last repository.
+            self.run(
+                "DELETE FROM qr_namespace WHERE name = ? AND (SELECT r.id FROM qr_repository r \
+                 WHERE r.namespace_id = qr_namespace.id LIMIT 1) IS NULL",
+                values![gone],
             )
             .await?;
         }

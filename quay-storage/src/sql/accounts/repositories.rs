@@ -171,15 +171,7 @@ impl RepositoryWriter for Unit {
     }
 
     async fn delete_repository(&mut self, repository: &RepositoryRecord) -> Result<(), StoreError> {
-        self.touch_record(&repository.name);
-        self.touch(repository.id);
-        // No namespace can have such a name, so the path is out of everybody's way.
-        let gone = format!("d__r/{}", repository.id);
-        self.run(
-            "UPDATE qr_repository SET state = 'marked_for_deletion', path = ? WHERE id = ?",
-            values![gone, repository.id],
-        )
-        .await?;
+        self.mark_for_deletion(repository).await?;
         for table in ["qr_star", "qr_repository_permission", "qr_access_token"] {
             let sql = format!("DELETE FROM {table} WHERE repository_id = ?");
             self.defer(sql, values![repository.id]).await?;
