@@ -102,7 +102,7 @@ impl BlobStore for Tape {
             .ok_or_else(|| corrupt("the upload holds fewer bytes than recorded"))?;
         let start = reel.log.len();
         reel.log.extend_from_slice(content);
-        let key = ObjectKey::content_addressed(digest);
+        let key = ObjectKey::of_upload(digest, &id);
         reel.objects.insert(key.clone(), (start, length));
         Ok(Published::at(key))
     }

@@ -174,7 +174,8 @@ pub(crate) async fn site(
     let checks = health::checks(&accounts, &tokens, &stores.locations, data);
     let authorizer = Arc::new(AccountAuthorizer::new(accounts.clone(), Arc::clone(&changes)));
     let registry = crate::compose::registry(config, stores, authorizer, config.registry.action_log, spawner);
-    workers::keep_swept(&registry, spawner);
+    workers::keep_swept(&registry, config.garbage, spawner);
+    workers::keep_collecting(&registry, config.garbage, spawner);
     workers::keep_following(&accounts, &changes, spawner);
     workers::keep_key(own_key, spawner);
     workers::keep_collected(&accounts, spawner);

@@ -194,7 +194,8 @@ async fn run(serve: &Serve) -> Result<(), Failure> {
     let address = listener.local_addr()?;
     if serve.open {
         let registry = compose::registry(&config, stores, Arc::new(AllowAll), ActionLogging::Off, &spawner);
-        workers::keep_swept(&registry, &spawner);
+        workers::keep_swept(&registry, config.garbage, &spawner);
+        workers::keep_collecting(&registry, config.garbage, &spawner);
         let settings = Settings::default().with_authenticators(vec![Arc::new(AnonymousAllowed)]);
         announce(address)?;
         Server::new()

@@ -6,14 +6,18 @@ use std::time::Duration;
 use futures::FutureExt;
 use quay_core::Registry;
 use quay_core::accounts::{Accounts, Changes};
+use quay_core::config::GarbageConfig;
+use quay_core::registry::Collected;
 use quay_http::TokioSpawner;
 
 use crate::Failure;
 use crate::instance_key::OwnKey;
 
-/// Uploads that nobody came back to for this long are removed (workers-and-ops, "blob upload cleanup").
-const UPLOAD_AGE: Duration = Duration::from_hours(48);
-const SWEEP_INTERVAL: Duration = Duration::from_hours(1);
+/// Manifests that one step of the collector looks at: pushes into their repository wait for as long.
+const REVIEWED_AT_ONCE: usize = 100;
+/// Rows that the collector works on in a second at the most, so that it takes no more than a part of a
+/// processor and of the database.
+const COLLECTED_A_SECOND: f64 = 1000.0;
 /// A token feels within five seconds what happened to what it rests on.
 const CHANGES_INTERVAL: Duration = Duration::from_secs(1);
 const COLLECT_INTERVAL: Duration = Duration::from_hours(1);
@@ -23,16 +27,56 @@ const COLLECTED_AT_ONCE: usize = 500;
 const RETRY: Duration = Duration::from_mins(1);
 
 /// Removes what broken uploads left behind: now, and from time to time.
-pub(crate) fn keep_swept(registry: &Registry, spawner: &TokioSpawner) {
+pub(crate) fn keep_swept(registry: &Registry, garbage: GarbageConfig, spawner: &TokioSpawner) {
     let registry = registry.clone();
     spawner.uncounted().spawn(
         async move {
             loop {
-                match registry.sweep(UPLOAD_AGE).await {
+                match registry.sweep(garbage.upload_age).await {
                     Ok(swept) => tracing::debug!(?swept, "swept"),
                     Err(error) => tracing::warn!("the sweep failed: {}", crate::in_full(&error)),
                 }
-                tokio::time::sleep(SWEEP_INTERVAL).await;
+                tokio::time::sleep(garbage.sweep).await;
+            }
+        }
+        .boxed(),
+    );
+}
+
+/// Collects garbage: what there is, at a limited rate, and then from time to time.
+pub(crate) fn keep_collecting(registry: &Registry, garbage: GarbageConfig, spawner: &TokioSpawner) {
+    let registry = registry.clone();
+    spawner.uncounted().spawn(
+        async move {
+            let mut run = Collected::default();
+            loop {
+                // A blob may be deleted by name also where nothing is collected.
+                let step = match garbage.frequency {
+                    Some(_) => registry.collect(REVIEWED_AT_ONCE).await,
+                    None => registry.delete_objects().await,
+                };
+                let frequency = garbage.frequency.unwrap_or(RETRY);
+                let wait = match step {
+                    Ok(step) => {
+                        run = run.and(step);
+                        #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
+                        let share = step.work() as f64 / COLLECTED_A_SECOND;
+                        if step.more {
+                            Duration::from_secs_f64(share)
+                        } else {
+                            frequency
+                        }
+                    }
+                    Err(error) => {
+                        tracing::warn!("the collection failed: {}", crate::in_full(&error));
+                        frequency.max(RETRY)
+                    }
+                };
+                if !run.more {
+                    tracing::debug!(collected = ?run, "collected");
+                    run = Collected::default();
+                }
+                tokio::time::sleep(wait).await;
             }
         }
         .boxed(),

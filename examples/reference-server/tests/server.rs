@@ -160,10 +160,10 @@ fn config_yaml_is_in_effect() {
     );
     let digest = server.push_blob(NAME, b"content");
     let hex = digest.strip_prefix("sha256:").unwrap();
-    let object = data
-        .path()
-        .join(format!("blobs/registry/sha256/{}/{hex}", &hex[..2]));
-    assert_eq!(std::fs::read(object).unwrap(), b"content");
+    let directory = data.path().join(format!("blobs/registry/sha256/{}", &hex[..2]));
+    let object = std::fs::read_dir(directory).unwrap().next().unwrap().unwrap();
+    assert!(object.file_name().to_str().unwrap().starts_with(hex));
+    assert_eq!(std::fs::read(object.path()).unwrap(), b"content");
     assert!(data.path().join("rows/registry.db").is_file());
     let log = std::fs::read_to_string(log).unwrap();
     assert!(log.contains("NO_SUCH_KEY is not a key"), "{log}");
@@ -271,11 +271,10 @@ fn what_a_broken_upload_leaves_is_removed_at_the_next_start() {
     let hex = orphan.strip_prefix("sha256:").unwrap();
     let object = data.path().join(format!("storage/sha256/{}", &hex[..2]));
     std::fs::create_dir_all(&object).unwrap();
-    std::fs::hard_link(uploads.join("beef"), object.join(hex)).unwrap();
+    let object = object.join(format!("{hex}-beef"));
+    std::fs::hard_link(uploads.join("beef"), &object).unwrap();
     let server = Server::open(data.path());
-    until("the sweep", || {
-        files(&uploads).is_empty() && !object.join(hex).exists()
-    });
+    until("the sweep", || files(&uploads).is_empty() && !object.exists());
     assert_eq!(server.get(&format!("/v2/{NAME}/blobs/{kept}")).body, b"kept");
 }
 
@@ -334,4 +333,48 @@ fn an_oversized_and_a_bombed_manifest_are_refused() {
     large.push_str(&" ".repeat((4 << 20) - large.len()));
     let answer = server.ask("PUT", &path, &[("content-type", OCI)], large.as_bytes());
     assert_eq!(answer.status, 201, "4 MiB are accepted: {}", answer.text());
+}
+
+/// Collects each second what nobody can bring back.
+const COLLECTS: &str = "GARBAGE_COLLECTION_FREQUENCY: 1\nDEFAULT_TAG_EXPIRATION: 0s\n\
+     PUSH_TEMP_TAG_EXPIRATION_SEC: 1\n";
+
+#[test]
+fn what_was_deleted_goes_and_what_is_left_stays() {
+    let (data, config) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    std::fs::write(config.path().join("config.yaml"), COLLECTS).unwrap();
+    let open = || {
+        let config = config.path().to_str().unwrap();
+        Server::start(command(data.path(), &["--open", "--config", config]))
+    };
+    let objects = || files(&data.path().join("storage/sha256")).len();
+    let server = open();
+    let shared = server.push_blob(NAME, b"shared");
+    let push = |server: &Server, tag: &str| {
+        let own = server.push_blob(NAME, tag.as_bytes());
+        let manifest = image(&shared, &own, tag);
+        let path = format!("/v2/{NAME}/manifests/{tag}");
+        let answer = server.ask("PUT", &path, &[("content-type", OCI)], &manifest);
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        own
+    };
+    let (kept, gone) = (push(&server, "kept"), push(&server, "gone"));
+    assert_eq!(objects(), 3);
+    let path = format!("/v2/{NAME}/manifests/gone");
+    assert_eq!(server.ask("DELETE", &path, &[], b"").status, 202);
+    // Before the collector comes, or while it is at work.
+    server.kill();
+    let server = open();
+    until("the garbage is gone", || objects() == 2);
+    let blob = |digest: &str| server.get(&format!("/v2/{NAME}/blobs/{digest}")).status;
+    assert_eq!((blob(&kept), blob(&shared), blob(&gone)), (200, 200, 404));
+    // The same content once more is there once more.
+    assert_eq!(push(&server, "gone"), gone);
+    assert_eq!((blob(&gone), objects()), (200, 3));
+    // What no manifest comes for goes with its lease.
+    let vain = server.push_blob(NAME, b"in vain");
+    until("an unused upload is gone", || {
+        blob(&vain) == 404 && objects() == 3
+    });
+    assert_eq!((blob(&kept), blob(&shared), blob(&gone)), (200, 200, 200));
 }

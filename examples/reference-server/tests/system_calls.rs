@@ -145,10 +145,10 @@ fn no_answer_leaves_before_what_it_says_is_on_disk() {
     assert!(state < accepted, "a chunk was answered before it was synced");
     // PUT: the bytes, the published name, its directory, then the rows.
     let created = log.published(accepted, &format!("uploads/{id}>"), "link", hex);
-    // In one request; then the same content again, which replaces the name.
+    // In one request; then the same content again, which gets a name of its own until its rows are there.
     let config_hex = config.strip_prefix("sha256:").unwrap();
     let single = log.published(created, "uploads/", "link", config_hex);
-    let again = log.published(single, "uploads/", "rename", config_hex);
+    let again = log.published(single, "uploads/", "link", config_hex);
     // A mount: its rows.
     let rows = log.after(again + 1, wal);
     let mounted = log.after(again + 1, &["HTTP/1.1 201"]);
