@@ -96,6 +96,9 @@ pub enum BodyError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// The registry takes no more of it, for a reason of its own.
+    #[error("the registry takes no more of the body")]
+    Refused,
 }
 
 /// An error code of the registry protocol (distribution-spec, "Error codes", and Docker's and ours).
@@ -172,6 +175,8 @@ pub enum ErrorKind {
     Unauthorized,
     /// The registry or the repository takes no writes.
     ReadOnly,
+    /// A quota does not allow what would be added.
+    QuotaExceeded,
     /// A digest does not follow the grammar, or the content has another one.
     DigestInvalid,
     /// A tag does not follow the grammar.
@@ -239,6 +244,7 @@ impl ErrorKind {
         Self::NameUnknown,
         Self::Unauthorized,
         Self::ReadOnly,
+        Self::QuotaExceeded,
         Self::DigestInvalid,
         Self::TagInvalid,
         Self::BlobUnknown,
@@ -277,7 +283,7 @@ impl ErrorKind {
             Self::NameInvalid => Code::NameInvalid,
             Self::NameUnknown | Self::NotFound => Code::NameUnknown,
             Self::Unauthorized | Self::InvalidToken | Self::FreshLoginRequired => Code::Unauthorized,
-            Self::ReadOnly | Self::Forbidden | Self::LoginFailed => Code::Denied,
+            Self::ReadOnly | Self::QuotaExceeded | Self::Forbidden | Self::LoginFailed => Code::Denied,
             Self::Throttled => Code::TooManyRequests,
             Self::DigestInvalid => Code::DigestInvalid,
             Self::TagInvalid => Code::TagInvalid,
@@ -311,7 +317,7 @@ impl ErrorKind {
             | Self::InvalidRequest
             | Self::Rejected => 400,
             Self::Unauthorized | Self::InvalidToken | Self::FreshLoginRequired => 401,
-            Self::Forbidden | Self::LoginFailed => 403,
+            Self::QuotaExceeded | Self::Forbidden | Self::LoginFailed => 403,
             Self::NameUnknown
             | Self::NotFound
             | Self::BlobUnknown
@@ -550,6 +556,7 @@ impl From<BodyError> for Error {
             BodyError::Truncated | BodyError::Excess => ErrorKind::UploadInvalid,
             BodyError::TimedOut => ErrorKind::BodyTimeout,
             BodyError::TooLarge { .. } => ErrorKind::TooLarge,
+            BodyError::Refused => ErrorKind::QuotaExceeded,
         };
         Self::new(kind, error.to_string())
     }
@@ -577,6 +584,7 @@ mod tests {
             ("NameUnknown", "NAME_UNKNOWN", 404, false),
             ("Unauthorized", "UNAUTHORIZED", 401, false),
             ("ReadOnly", "DENIED", 405, false),
+            ("QuotaExceeded", "DENIED", 403, false),
             ("DigestInvalid", "DIGEST_INVALID", 400, false),
             ("TagInvalid", "TAG_INVALID", 400, false),
             ("BlobUnknown", "BLOB_UNKNOWN", 404, false),

@@ -24,7 +24,9 @@ use support::TestSpawner;
 use tempfile::TempDir;
 
 async fn open(directory: &Path) -> Result<SqlMetadata, quay_core::StoreError> {
-    SqlMetadata::open_sqlite(&directory.join("quay.db"), &TestSpawner::current()).await
+    SqlMetadata::open_sqlite(&directory.join("quay.db"), &TestSpawner::current())
+        .await
+        .inspect(SqlMetadata::count_usage)
 }
 
 struct InFile {

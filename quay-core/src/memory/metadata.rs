@@ -14,8 +14,8 @@ use crate::error::StoreError;
 use crate::media_type::MediaType;
 use crate::metadata::{
     BlobRecord, Edge, EdgeKind, LabelRecord, LinkedBlob, Lookup, ManifestRecord, MetadataStore, NewManifest,
-    NewUpload, PageRequest, REFERRERS_BYTES, Referrer, RepositoryId, RepositoryRecord, TagEntry, TagFilter,
-    TagNames, TagPosition, TagRecord, UnitOfWork, UploadRecord,
+    NewUpload, PageRequest, Quota, QuotaOwner, REFERRERS_BYTES, Referrer, RegistrySize, RepositoryId,
+    RepositoryRecord, TagEntry, TagFilter, TagNames, TagPosition, TagRecord, UnitOfWork, UploadRecord, Usage,
 };
 use crate::name::{Reference, RepositoryName, Tag};
 use crate::runtime::Timestamp;
@@ -59,6 +59,7 @@ pub(super) struct UploadRow {
     pub(super) version: i64,
     pub(super) claimed_until: Timestamp,
     pub(super) updated: Timestamp,
+    pub(super) reserved: u64,
 }
 
 impl UploadRow {
@@ -72,6 +73,7 @@ impl UploadRow {
             self.version,
             self.updated,
         )
+        .with_reserved(self.reserved)
     }
 }
 
@@ -108,6 +110,8 @@ pub(super) struct State {
     pub(super) holders: Map<(Digest, RepositoryId), ()>,
     pub(super) uploads: Map<String, UploadRow>,
     pub(super) outbox: Map<i64, OutboxEntry>,
+    pub(super) quotas: Map<QuotaOwner, Arc<Quota>>,
+    pub(super) size: RegistrySize,
 }
 
 impl State {
@@ -435,6 +439,13 @@ impl MetadataStore for MemoryMetadata {
                     .collect()
             })
         }))
+    }
+
+    async fn usage(&self, name: &RepositoryName) -> Result<Option<Usage>, StoreError> {
+        let state = self.state();
+        Ok(state
+            .repository(name)
+            .map(|record| super::quota::usage(&state, &state, record)))
     }
 
     async fn upload(&self, id: &str) -> Result<Option<UploadRecord>, StoreError> {

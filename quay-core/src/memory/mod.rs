@@ -4,6 +4,7 @@
 mod blobs;
 mod garbage;
 mod metadata;
+mod quota;
 mod unit;
 
 pub use blobs::MemoryBlobs;

@@ -14,9 +14,9 @@ use crate::digest::Digest;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::metadata::{
     BlobIndex, BlobRecord, Edge, EdgeKind, GarbageStore, LabelRecord, LabelStore, ManifestStore, NewBlob,
-    NewManifest, NewUpload, Outbox, OutboxRow, PutOutcome, RepositoryId, RepositoryKind, RepositoryRecord,
-    RepositoryState, RepositoryStore, StoredManifest, TagRecord, TagStore, TagTarget, UnitOfWork,
-    UploadRecord, UploadStore, Visibility,
+    NewManifest, NewUpload, Outbox, OutboxRow, PutOutcome, QuotaStore, RepositoryId, RepositoryKind,
+    RepositoryRecord, RepositoryState, RepositoryStore, StoredManifest, TagRecord, TagStore, TagTarget,
+    UnitOfWork, UploadRecord, UploadStore, Visibility,
 };
 use crate::name::{RepositoryName, Tag};
 use crate::runtime::Timestamp;
@@ -24,7 +24,7 @@ use crate::runtime::Timestamp;
 #[derive(Debug)]
 pub(super) struct MemoryUnit {
     pub(super) state: State,
-    committed: Arc<RwLock<State>>,
+    pub(super) committed: Arc<RwLock<State>>,
     _turn: OwnedMutexGuard<()>,
 }
 
@@ -48,7 +48,7 @@ impl MemoryUnit {
         }
     }
 
-    fn next_id(&mut self) -> i64 {
+    pub(super) fn next_id(&mut self) -> i64 {
         self.state.last_id += 1;
         self.state.last_id
     }
@@ -195,6 +195,10 @@ impl UnitOfWork for MemoryUnit {
     }
 
     fn garbage(&mut self) -> Option<&mut dyn GarbageStore> {
+        Some(self)
+    }
+
+    fn quotas(&mut self) -> Option<&mut dyn QuotaStore> {
         Some(self)
     }
 
@@ -667,6 +671,7 @@ impl UploadStore for MemoryUnit {
             version: 0,
             claimed_until: Timestamp::from_millis(0),
             updated: now,
+            reserved: 0,
         };
         self.state.uploads.insert_mut(upload.id.clone(), row);
         Ok(())
@@ -711,6 +716,7 @@ impl UploadStore for MemoryUnit {
             version: version + 1,
             claimed_until: Timestamp::from_millis(0),
             updated: now,
+            reserved: row.reserved,
         };
         self.state.uploads.insert_mut(id.to_owned(), row);
         Ok(true)

@@ -5,6 +5,7 @@
 //! commits as a whole or not at all.
 
 mod garbage;
+mod quota;
 mod record;
 mod work;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use garbage::{GarbageStore, ManifestHolds};
+pub use quota::{Quota, QuotaLimit, QuotaLimitKind, QuotaOwner, QuotaStore, QuotaUse, RegistrySize, Usage};
 pub use record::{
     BlobRecord, Edge, EdgeKind, LabelRecord, LabelSource, ManifestRecord, NewManifest, NewUpload, OutboxRow,
     Placement, Referrer, RepositoryId, RepositoryKind, RepositoryRecord, RepositoryState, StoredManifest,
@@ -175,6 +177,13 @@ pub trait MetadataStore: Debug + Send + Sync + 'static {
         Ok(None)
     }
 
+    /// What a repository and its namespace use, and what is laid down for them, where the store counts. Cost: a
+    /// few rows.
+    async fn usage(&self, name: &RepositoryName) -> Result<Option<Usage>, StoreError> {
+        let _ = name;
+        Ok(None)
+    }
+
     /// An upload session by id. Cost: one indexed row.
     async fn upload(&self, id: &str) -> Result<Option<UploadRecord>, StoreError>;
 
@@ -262,6 +271,10 @@ impl<T: MetadataStore + ?Sized> MetadataStore for Arc<T> {
 
     async fn time_machine(&self, namespace: &str) -> Result<Option<Duration>, StoreError> {
         (**self).time_machine(namespace).await
+    }
+
+    async fn usage(&self, name: &RepositoryName) -> Result<Option<Usage>, StoreError> {
+        (**self).usage(name).await
     }
 
     async fn upload(&self, id: &str) -> Result<Option<UploadRecord>, StoreError> {

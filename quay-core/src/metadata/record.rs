@@ -601,6 +601,8 @@ pub struct UploadRecord {
     pub version: i64,
     /// When it was last changed.
     pub updated: Timestamp,
+    /// How many bytes it has been promised of a quota.
+    pub reserved: u64,
 }
 
 impl UploadRecord {
@@ -619,7 +621,15 @@ impl UploadRecord {
             hash_state,
             version,
             updated,
+            reserved: 0,
         }
+    }
+
+    /// Says what it has been promised.
+    #[must_use]
+    pub const fn with_reserved(mut self, bytes: u64) -> Self {
+        self.reserved = bytes;
+        self
     }
 }
 

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::garbage::GarbageStore;
+use super::quota::QuotaStore;
 use super::record::{
     BlobRecord, LabelRecord, NewManifest, NewUpload, OutboxRow, Placement, RepositoryId, RepositoryRecord,
     StoredManifest, TagRecord, UploadRecord, Visibility,
@@ -46,6 +47,11 @@ pub trait UnitOfWork: Debug + Send {
 
     /// What a collector needs, where the store lets garbage be collected.
     fn garbage(&mut self) -> Option<&mut dyn GarbageStore> {
+        None
+    }
+
+    /// Quotas, where the store counts.
+    fn quotas(&mut self) -> Option<&mut dyn QuotaStore> {
         None
     }
 

@@ -193,6 +193,7 @@ impl Registry {
                     return Ok(MountOutcome::NotFound);
                 };
                 unit.blobs().link(repository, blob.id, digest, lease).await?;
+                self.settle_quota(&mut *unit, name, repository, now).await?;
                 Ok(MountOutcome::Mounted)
             },
             found = self.writable(name, Action::Push, caller).await?

@@ -121,6 +121,7 @@ impl Registry {
         caller: &Caller,
     ) -> Result<PushedManifest, Error> {
         let mut found = self.writable(name, Action::Push, caller).await?;
+        self.refuse_exceeded(name).await?;
         let manifest = self.check_manifest(name, &push).await?;
         let digest = match &push.reference {
             Reference::Digest(expected) => {

@@ -44,6 +44,7 @@ mod labels;
 mod lists;
 mod manifests;
 mod publish;
+mod quota;
 mod session;
 mod sweep;
 mod tags;
@@ -60,6 +61,7 @@ pub use collect::{Collected, Verdict, judge};
 pub use condition::Condition;
 pub use lists::{CatalogPage, ReferrerPage, TagPage};
 pub use manifests::{ManifestPush, PushedManifest};
+pub use quota::{QuotaOptions, QuotaSide, quota_exceeded, quota_exhausted, quota_overgrown, quota_room};
 pub use sweep::Swept;
 pub use tags::{Expiration, HistoryPage, HistoryRequest, TagChange};
 pub use uploads::{Chunk, Upload, UploadStatus};
@@ -149,6 +151,8 @@ pub struct Options {
     pub tag_lifetime: (Duration, Duration),
     /// Whether repositories that are marked for deletion are deleted by the collector.
     pub delete_repositories: bool,
+    /// Whether bytes are counted and quotas hold, where the store counts.
+    pub quotas: Option<QuotaOptions>,
     /// Beginnings of labels' keys that nobody may give.
     pub reserved_labels: Vec<String>,
 }
@@ -193,6 +197,7 @@ impl Default for Options {
             time_machine: Duration::from_hours(14 * 24),
             tag_lifetime: (Duration::from_hours(1), Duration::from_hours(104 * 7 * 24)),
             delete_repositories: true,
+            quotas: None,
             reserved_labels: RESERVED_LABELS.map(str::to_owned).to_vec(),
         }
     }

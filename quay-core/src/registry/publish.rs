@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::quota::Promise;
 use super::session::{Session, Taken, drop_bytes, may_be_published, restore, too_large, unknown_upload};
 use super::uploads::{Chunk, Upload};
 use super::{Blob, Registry, gone};
@@ -20,7 +21,11 @@ use crate::runtime::detached;
 /// Whether an upload is recorded, or lives in this request alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Row {
+    /// It is a session, which its client may come back to.
     Recorded,
+    /// It is recorded, for this request alone.
+    Whole,
+    /// It is not.
     None,
 }
 
@@ -50,9 +55,10 @@ impl Registry {
         caller: &Caller,
     ) -> Result<Blob, Error> {
         let repository = self.upload_repository(upload.name, caller).await?;
-        let session = self.lock_session(&repository, upload.id, caller).await?;
+        let mut session = self.lock_session(&repository, upload.id, caller).await?;
         if let Some(chunk) = &chunk {
             self.check_chunk(chunk, session.record.offset)?;
+            session.promise = self.promise_for(upload.name, &session.record).await?;
         }
         let target = Target {
             name: upload.name.clone(),
@@ -64,7 +70,7 @@ impl Registry {
             let session = this.claim_session(session).await?;
             let outcome = this.finish(&session, target, digest, chunk, Row::Recorded).await;
             if outcome.is_err() {
-                this.release(&session.record).await;
+                this.release(&session).await;
             }
             outcome
         })
@@ -86,14 +92,15 @@ impl Registry {
         chunk: Chunk,
         caller: &Caller,
     ) -> Result<Blob, Error> {
-        let found = self.writable(name, Action::Push, caller).await?;
+        let mut found = self.writable(name, Action::Push, caller).await?;
         self.check_chunk(&chunk, 0)?;
+        let limited = self.refuse_exhausted(name, found.as_deref()).await?;
         let location = self.preferred()?;
         let id = self.0.runtime.random_id();
         // Locked so that the sweep leaves an upload without a row alone.
         let guard = self.lock_upload(&id)?;
         let state = location.store.begin(&id).await?;
-        let upload = NewUpload::new(
+        let mut upload = NewUpload::new(
             id,
             0,
             caller.principal.binding(),
@@ -101,9 +108,24 @@ impl Registry {
             digest.algorithm(),
             state,
         );
+        let mut row = Row::None;
+        if limited {
+            // What is promised to it is kept in a row of its own, as any upload's is.
+            match self.record_upload(name, found, &upload, caller).await {
+                Ok(repository) => upload.repository = repository,
+                Err(error) => {
+                    drop_bytes(&*location.store, &upload.store_state).await;
+                    return Err(error);
+                }
+            }
+            row = Row::Whole;
+            found = self.writable(name, Action::Push, caller).await?;
+        }
+        let record = UploadRecord::new(upload, 0, Bytes::new(), 0, self.0.runtime.clock.now());
         let session = Session {
             _guard: guard,
-            record: UploadRecord::new(upload, 0, Bytes::new(), 0, self.0.runtime.clock.now()),
+            promise: limited.then(|| Promise::of(name, &record)),
+            record,
             store: Arc::clone(&location.store),
             claimed: false,
         };
@@ -114,8 +136,7 @@ impl Registry {
         };
         let (this, digest) = (self.clone(), *digest);
         detached(&*self.0.runtime.spawner, async move {
-            this.finish(&session, target, digest, Some(chunk), Row::None)
-                .await
+            this.finish(&session, target, digest, Some(chunk), row).await
         })
         .await
         .map_err(gone)?
@@ -135,7 +156,7 @@ impl Registry {
             Err((error, fate)) => {
                 match (row, fate) {
                     (Row::None, _) => drop_bytes(store, &session.record.upload.store_state).await,
-                    (Row::Recorded, Fate::Drop) => self.discard(session).await?,
+                    (Row::Recorded, Fate::Drop) | (Row::Whole, _) => self.discard(session).await?,
                     (Row::Recorded, Fate::Keep) => {}
                 }
                 return Err(error);
@@ -194,9 +215,10 @@ impl Registry {
                     .await?;
                 let (id, key) = unit.blobs().record(blob, now).await?;
                 unit.blobs().link(repository, id, &blob.digest, lease).await?;
-                if row == Row::Recorded && !unit.uploads().remove(&upload.upload.id, upload.version).await? {
+                if row != Row::None && !unit.uploads().remove(&upload.upload.id, upload.version).await? {
                     return Err(unknown_upload());
                 }
+                self.settle_quota(&mut *unit, name, repository, now).await?;
                 Ok((id, key))
             },
             target.found = self.writable(name, Action::Push, &target.caller).await?
@@ -227,6 +249,7 @@ impl Registry {
         match taken.interrupted.take() {
             None => {}
             Some(BodyError::TooLarge { limit }) => return Err((too_large(limit), Fate::Drop)),
+            Some(BodyError::Refused) => return Err((session.refusal(), Fate::Drop)),
             Some(reason) => return Err(keep(reason.into())),
         }
         let actual = if digest.algorithm() == taken.hasher.algorithm() {

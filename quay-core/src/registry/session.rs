@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 
+use super::quota::Promise;
 use super::uploads::Chunk;
 use super::{Registry, UploadGuard, busy_upload};
 use crate::blob_store::{Append, BlobStore, ByteStream, Durability, Hashed, UploadState};
@@ -39,6 +40,16 @@ pub(super) struct Session {
     pub(super) store: Arc<dyn BlobStore>,
     /// Whether a claim stands in the metadata store, to be ended.
     pub(super) claimed: bool,
+    /// What it has been promised, where pushes to its repository end somewhere.
+    pub(super) promise: Option<Promise>,
+}
+
+impl Session {
+    /// Why its body was ended by the registry.
+    pub(super) fn refusal(&self) -> Error {
+        let refusal = self.promise.as_ref().and_then(Promise::take_refusal);
+        refusal.unwrap_or_else(|| BodyError::Refused.into())
+    }
 }
 
 /// What came of a chunk.
@@ -86,6 +97,7 @@ impl Registry {
             record,
             store,
             claimed: false,
+            promise: None,
         })
     }
 
@@ -110,30 +122,36 @@ impl Registry {
         Ok(session)
     }
 
-    /// Ends this request's claim without a change. A claim that cannot be ended runs out.
-    pub(super) async fn release(&self, record: &UploadRecord) {
-        if self.0.metadata.is_sole_writer() {
+    /// Ends this request's claim without a change, and what the upload was promised for nothing. What cannot be
+    /// ended runs out.
+    pub(super) async fn release(&self, session: &Session) {
+        let promised = session.promise.as_ref().map_or(0, Promise::reserved);
+        if !session.claimed && promised <= session.record.offset {
             return;
         }
-        if let Err(error) = self.try_release(record).await {
+        if let Err(error) = self.try_release(session).await {
             tracing::warn!(%error, "the claim on an upload could not be ended, it will run out");
         }
     }
 
-    async fn try_release(&self, record: &UploadRecord) -> Result<bool, Error> {
+    async fn try_release(&self, session: &Session) -> Result<bool, Error> {
+        let record = &session.record;
         let upload = &record.upload;
         transact!(self, |unit| async {
-            Ok(unit
-                .uploads()
-                .advance(
-                    &upload.id,
-                    record.version,
-                    record.offset,
-                    &record.hash_state,
-                    &upload.store_state,
-                    record.updated,
-                )
-                .await?)
+            self.trim(&mut *unit, session.promise.as_ref(), record.offset)
+                .await?;
+            Ok(!session.claimed
+                || unit
+                    .uploads()
+                    .advance(
+                        &upload.id,
+                        record.version,
+                        record.offset,
+                        &record.hash_state,
+                        &upload.store_state,
+                        record.updated,
+                    )
+                    .await?)
         })
     }
 
@@ -185,11 +203,17 @@ impl Registry {
         let options = Append::at(record.offset)
             .with_durability(durability)
             .with_length(announced);
+        let mut body = limited(chunk.body, announced.unwrap_or(limit).min(limit), announced);
+        match (&session.promise, announced) {
+            (Some(promise), Some(length)) => self.promise_announced(promise, record.offset, length).await?,
+            (Some(promise), None) => body = self.metered(body, promise.clone(), record.offset),
+            (None, _) => {}
+        }
         let Hashed { appended, hasher } = session
             .store
             .append_hashed(
                 &record.upload.store_state,
-                limited(chunk.body, announced.unwrap_or(limit).min(limit), announced),
+                body,
                 options,
                 restore(record)?,
                 &self.0.runtime.spawner,

@@ -286,6 +286,7 @@ impl Registry {
                     if !remembered || !unit.manifests().revive(repository, row.id).await? {
                         return Err(no_such_tag());
                     }
+                    self.settle_quota(&mut *unit, name, repository, now).await?;
                 }
                 let target_row = TagTarget::new(row.id).with_reversion(true);
                 unit.tags().set(repository, tag, target_row, now).await?;

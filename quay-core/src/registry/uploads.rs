@@ -12,7 +12,7 @@ use crate::blob_store::{ByteStream, Durability};
 use crate::caller::Caller;
 use crate::digest::Algorithm;
 use crate::error::{BodyError, Error};
-use crate::metadata::{NewUpload, RepositoryRecord};
+use crate::metadata::{NewUpload, RepositoryId, RepositoryRecord};
 use crate::name::RepositoryName;
 use crate::runtime::detached;
 
@@ -110,6 +110,7 @@ impl Registry {
         caller: &Caller,
     ) -> Result<UploadStatus, Error> {
         let found = self.writable(name, Action::Push, caller).await?;
+        self.refuse_exhausted(name, found.as_deref()).await?;
         let location = self.preferred()?;
         let id = self.0.runtime.random_id();
         // Locked so that a sweep leaves it alone until its row is there.
@@ -134,13 +135,13 @@ impl Registry {
     }
 
     /// Records a session in its repository, whose id the given one does not know yet.
-    async fn record_upload(
+    pub(super) async fn record_upload(
         &self,
         name: &RepositoryName,
         mut found: Option<Arc<RepositoryRecord>>,
         upload: &NewUpload,
         caller: &Caller,
-    ) -> Result<(), Error> {
+    ) -> Result<RepositoryId, Error> {
         let now = self.0.runtime.clock.now();
         transact!(
             self,
@@ -148,7 +149,7 @@ impl Registry {
                 let mut upload = upload.clone();
                 upload.repository = self.target(&mut *unit, name, found.as_deref(), now).await?;
                 unit.uploads().insert(&upload, now).await?;
-                Ok(())
+                Ok(upload.repository)
             },
             found = self.writable(name, Action::Push, caller).await?
         )
@@ -187,14 +188,15 @@ impl Registry {
         caller: &Caller,
     ) -> Result<UploadStatus, Error> {
         let repository = self.upload_repository(upload.name, caller).await?;
-        let session = self.lock_session(&repository, upload.id, caller).await?;
+        let mut session = self.lock_session(&repository, upload.id, caller).await?;
         self.check_chunk(&chunk, session.record.offset)?;
+        session.promise = self.promise_for(upload.name, &session.record).await?;
         let this = self.clone();
         detached(&*self.0.runtime.spawner, async move {
             let session = this.claim_session(session).await?;
             let outcome = this.append(&session, chunk).await;
             if outcome.is_err() {
-                this.release(&session.record).await;
+                this.release(&session).await;
             }
             outcome
         })
@@ -214,11 +216,16 @@ impl Registry {
             self.discard(session).await?;
             return Err(super::session::too_large(limit));
         }
+        if interrupted == Some(BodyError::Refused) {
+            self.discard(session).await?;
+            return Err(session.refusal());
+        }
         if offset > record.offset || session.claimed {
             let saved = hasher.save();
             let now = self.0.runtime.clock.now();
             let id = &record.upload.id;
             transact!(self, |unit| async {
+                self.trim(&mut *unit, session.promise.as_ref(), offset).await?;
                 let advanced = unit
                     .uploads()
                     .advance(id, record.version, offset, &saved, &state, now)
@@ -252,7 +259,7 @@ impl Registry {
             let session = this.claim_session(session).await?;
             let outcome = this.discard(&session).await;
             if outcome.is_err() {
-                this.release(&session.record).await;
+                this.release(&session).await;
             }
             outcome
         })

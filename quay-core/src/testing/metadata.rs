@@ -15,6 +15,10 @@ use super::history::{
     history_is_filtered, history_is_paged_newest_first, history_shows_sizes_and_children, labels_are_kept,
     what_tags_pointed_at_is_remembered,
 };
+use super::quota::{
+    a_blob_counts_once_in_its_namespace, bytes_are_counted_anew, deleted_manifests_let_go_of_what_they_used,
+    quotas_are_laid_down, racing_links_count_once, what_is_promised_comes_back,
+};
 use super::{Failure, Instance, cases, ensure};
 use crate::blob_store::{ObjectKey, UploadState};
 use crate::digest::{Algorithm, Digest};
@@ -73,6 +77,12 @@ cases! { dyn MetadataStore:
     leases_that_have_ended_are_looked_after,
     a_doomed_repository_is_taken_apart,
     a_blob_is_linked_or_removed,
+    a_blob_counts_once_in_its_namespace,
+    deleted_manifests_let_go_of_what_they_used,
+    what_is_promised_comes_back,
+    quotas_are_laid_down,
+    bytes_are_counted_anew,
+    racing_links_count_once,
     everything_survives_the_process,
 }
 
@@ -826,7 +836,7 @@ async fn holders_are_listed_newest_first(instance: &mut dyn Instance<Store>) -> 
     Ok(())
 }
 
-fn upload(id: &str, repository: RepositoryId) -> NewUpload {
+pub(super) fn upload(id: &str, repository: RepositoryId) -> NewUpload {
     NewUpload::new(
         id.to_owned(),
         repository,

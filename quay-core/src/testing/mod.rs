@@ -31,6 +31,7 @@ pub mod blob_store;
 mod garbage;
 mod history;
 pub mod metadata;
+mod quota;
 mod report;
 mod runtime;
 pub mod simulation;

@@ -75,10 +75,16 @@ impl BlobIndex for Unit {
         lease: Timestamp,
     ) -> Result<(), StoreError> {
         self.touch(repository);
+        self.count_new_link(repository, blob).await?;
         self.upsert(
             "qr_blob_link",
-            &["repository_id", "blob_id", "lease_until_ms"],
-            values![repository, blob, lease.as_millis()],
+            &[
+                "repository_id",
+                "namespace_id = (SELECT namespace_id FROM qr_repository WHERE id = ?)",
+                "blob_id",
+                "lease_until_ms",
+            ],
+            values![repository, repository, blob, lease.as_millis()],
             &["repository_id", "blob_id"],
             &["lease_until_ms"],
         )
@@ -94,6 +100,14 @@ impl BlobIndex for Unit {
 
     async fn unlink(&mut self, repository: RepositoryId, digest: &Digest) -> Result<bool, StoreError> {
         self.touch(repository);
+        if self.counts_links().await? {
+            let sql = "SELECT b.id, b.size FROM qr_blob b JOIN qr_blob_link l ON l.blob_id = b.id \
+                       AND l.repository_id = ? WHERE b.digest = ?";
+            let row = self.row(sql, values![repository, digest.to_string()]).await?;
+            if let Some(row) = row {
+                self.count_link(repository, row.int(0)?, row.int(1)?, -1);
+            }
+        }
         let removed = self
             .run(
                 "DELETE FROM qr_blob_link WHERE repository_id = ? AND blob_id = (SELECT id FROM qr_blob WHERE digest = ?)",

@@ -321,13 +321,8 @@ impl GarbageStore for Unit {
         let rows = self.rows(sql, values![repository, count(limit)]).await?;
         let blobs = rows.iter().map(|row| row.int(0)).collect::<Result<Vec<_>, _>>()?;
         for chunk in blobs.chunks(LIST) {
-            let sql = format!(
-                "DELETE FROM qr_blob_link WHERE repository_id = ? AND blob_id IN ({})",
-                placeholders(chunk.len())
-            );
-            let mut values = values![repository];
-            values.extend(numbers(chunk));
-            self.defer(sql, values).await?;
+            let these = format!("blob_id IN ({})", placeholders(chunk.len()));
+            self.unlink_where(repository, &these, numbers(chunk)).await?;
         }
         Ok(blobs)
     }
@@ -347,6 +342,7 @@ impl GarbageStore for Unit {
         let row = self.row(sql, values![repository]).await?;
         let Some(row) = row else { return Ok(()) };
         self.touch_everything();
+        self.count_all().await?;
         self.defer("DELETE FROM qr_repository WHERE id = ?", values![repository])
             .await?;
         // Namespaces that were deleted have such names, and no others.
@@ -355,7 +351,8 @@ impl GarbageStore for Unit {
              AND (SELECT r.id FROM qr_repository r WHERE r.namespace_id = qr_namespace.id LIMIT 1) IS NULL",
             values![row.int(0)?],
         )
-        .await
+        .await?;
+        self.drop_used(repository, row.int(0)?).await
     }
 }
 
@@ -432,15 +429,13 @@ impl Unit {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         for chunk in blobs.chunks(LIST) {
-            let sql = format!(
-                "DELETE FROM qr_blob_link WHERE repository_id = ? AND blob_id IN ({}) \
-                 AND (lease_until_ms IS NULL OR lease_until_ms <= ?)",
+            let these = format!(
+                "blob_id IN ({}) AND (lease_until_ms IS NULL OR lease_until_ms <= ?)",
                 placeholders(chunk.len())
             );
-            let mut values = values![repository];
-            values.extend(numbers(chunk));
+            let mut values = numbers(chunk);
             values.extend(values![now.as_millis()]);
-            self.defer(sql, values).await?;
+            self.unlink_where(repository, &these, values).await?;
         }
         Ok(())
     }

@@ -92,15 +92,7 @@ impl ManifestStore for Unit {
                 )
                 .await?;
                 // What it held and will not hold any more is looked after as what was uploaded in vain.
-                self.defer(
-                    "INSERT INTO qr_blob_link (repository_id, blob_id, lease_until_ms) \
-                     SELECT DISTINCT CAST(? AS BIGINT), b.id, CAST(? AS BIGINT) FROM qr_manifest_edge e \
-                     JOIN qr_blob b ON b.digest = e.digest WHERE e.manifest_id = ? AND e.held = 1 \
-                     AND e.kind IN ('config', 'layer') AND (SELECT l.blob_id FROM qr_blob_link l \
-                     WHERE l.repository_id = ? AND l.blob_id = b.id LIMIT 1) IS NULL ORDER BY b.id",
-                    values![repository, now.as_millis(), row.id, repository],
-                )
-                .await?;
+                self.link_again(repository, row.id, now).await?;
                 self.review(
                     "SELECT m.id, m.repository_id, CAST(? AS BIGINT) FROM qr_manifest m WHERE m.repository_id = ? \
                      AND m.digest IN (SELECT e.digest FROM qr_manifest_edge e WHERE e.manifest_id = ? \
@@ -163,14 +155,15 @@ impl ManifestStore for Unit {
         )
         .await?;
         self.review_at(manifest, now).await?;
-        self.defer(
-            "DELETE FROM qr_blob_link WHERE repository_id = ? AND (lease_until_ms IS NULL OR lease_until_ms <= ?) \
+        self.unlink_where(
+            repository,
+            "(lease_until_ms IS NULL OR lease_until_ms <= ?) \
              AND blob_id IN (SELECT b.id FROM qr_manifest_edge e JOIN qr_blob b ON b.digest = e.digest \
              WHERE e.manifest_id = ? AND e.kind IN ('config', 'layer') AND NOT EXISTS \
              (SELECT 1 FROM qr_manifest_edge o JOIN qr_manifest m ON m.id = o.manifest_id \
              WHERE o.repository_id = ? AND o.digest = e.digest AND o.held = 1 \
              AND o.kind IN ('config', 'layer') AND m.live = 1))",
-            values![repository, now.as_millis(), manifest, repository],
+            values![now.as_millis(), manifest, repository],
         )
         .await?;
         Ok(())
@@ -198,10 +191,16 @@ impl ManifestStore for Unit {
             )
             .await?;
         for row in &rows {
+            self.count_new_link(repository, row.int(0)?).await?;
             self.upsert(
                 "qr_blob_link",
-                &["repository_id", "blob_id", "lease_until_ms"],
-                values![repository, row.int(0)?, None::<i64>],
+                &[
+                    "repository_id",
+                    "namespace_id = (SELECT namespace_id FROM qr_repository WHERE id = ?)",
+                    "blob_id",
+                    "lease_until_ms",
+                ],
+                values![repository, repository, row.int(0)?, None::<i64>],
                 &["repository_id", "blob_id"],
                 &["lease_until_ms"],
             )
@@ -230,6 +229,31 @@ impl ManifestStore for Unit {
 }
 
 impl Unit {
+    /// Links a repository to the blobs that a deleted manifest held, with leases that have ended.
+    async fn link_again(
+        &mut self,
+        repository: RepositoryId,
+        manifest: i64,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        const BLOBS: &str = "FROM qr_manifest_edge e JOIN qr_blob b ON b.digest = e.digest \
+             JOIN qr_repository r ON r.id = e.repository_id WHERE e.manifest_id = ? AND e.held = 1 \
+             AND e.kind IN ('config', 'layer') AND (SELECT l.blob_id FROM qr_blob_link l \
+             WHERE l.repository_id = ? AND l.blob_id = b.id LIMIT 1) IS NULL ORDER BY b.id";
+        if self.counts_links().await? {
+            let sql = format!("SELECT DISTINCT b.id, b.size {BLOBS}");
+            for row in self.rows(sql, values![manifest, repository]).await? {
+                self.count_link(repository, row.int(0)?, row.int(1)?, 1);
+            }
+        }
+        let sql = format!(
+            "INSERT INTO qr_blob_link (repository_id, namespace_id, blob_id, lease_until_ms) \
+             SELECT DISTINCT r.id, r.namespace_id, b.id, CAST(? AS BIGINT) {BLOBS}"
+        );
+        self.defer(sql, values![now.as_millis(), manifest, repository])
+            .await
+    }
+
     /// Has a manifest looked at when its lease ends.
     async fn review_lease(&mut self, id: i64, manifest: &NewManifest) -> Result<(), StoreError> {
         match manifest.lease {

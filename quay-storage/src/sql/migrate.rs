@@ -29,6 +29,11 @@ macro_rules! migrations {
                 "garbage",
                 include_str!(concat!("../../migrations/", $dialect, "/0004_garbage.sql")),
             ),
+            (
+                5,
+                "quota",
+                include_str!(concat!("../../migrations/", $dialect, "/0005_quota.sql")),
+            ),
         ]
     };
 }

@@ -19,6 +19,7 @@ mod labels;
 mod manifests;
 mod migrate;
 mod outbox;
+mod quota;
 mod read;
 mod repositories;
 mod rows;
@@ -32,13 +33,14 @@ mod uploads;
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use quay_core::StoreError;
 use quay_core::metadata::{
     BlobRecord, LabelRecord, LinkedBlob, Lookup, ManifestRecord, MetadataStore, PageRequest, Referrer,
-    RepositoryId, RepositoryRecord, TagEntry, TagFilter, TagPosition, UnitOfWork, UploadRecord,
+    RepositoryId, RepositoryRecord, TagEntry, TagFilter, TagPosition, UnitOfWork, UploadRecord, Usage,
 };
 #[cfg(feature = "sqlite")]
 use quay_core::runtime::Spawner;
@@ -49,6 +51,7 @@ use cache::{Cache, Known, What};
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub use connect::{ClientCertificate, ConnectOptions, Reuse, Tls, TlsMode};
 use db::{Row, Value};
+use quota::Counting;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 use server::Server;
 use unit::Unit;
@@ -62,6 +65,10 @@ struct Inner {
     database: Database,
     /// Only where this process is the sole writer.
     cache: Option<Arc<Cache>>,
+    /// Whether this process counts what is used.
+    counts: AtomicBool,
+    /// Whether those that count have been told that this process does not.
+    told: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -85,10 +92,7 @@ impl SqlMetadata {
     pub async fn open_sqlite(path: &std::path::Path, spawner: &dyn Spawner) -> Result<Self, StoreError> {
         let cache = Arc::new(Cache::new());
         let database = sqlite::Sqlite::open(path, Arc::clone(&cache), spawner).await?;
-        Ok(Self(Arc::new(Inner {
-            database: Database::Sqlite(database),
-            cache: Some(cache),
-        })))
+        Ok(Self::over(Database::Sqlite(database), Some(cache)))
     }
 
     /// Connects to PostgreSQL by its URI and brings the database to the newest schema.
@@ -102,10 +106,7 @@ impl SqlMetadata {
         let (server, mut connection) = Server::<sqlx::Postgres>::connect(driver, options, "").await?;
         foreign::refuse_postgres(&mut connection).await?;
         migrate::postgres(&mut connection).await?;
-        Ok(Self(Arc::new(Inner {
-            database: Database::Postgres(server),
-            cache: None,
-        })))
+        Ok(Self::over(Database::Postgres(server), None))
     }
 
     /// Connects to MySQL or MariaDB by its URI and brings the database to the newest schema.
@@ -119,22 +120,40 @@ impl SqlMetadata {
             Server::<sqlx::MySql>::connect(driver, options, connect::MYSQL_SESSION).await?;
         foreign::refuse_mysql(&mut connection).await?;
         migrate::mysql(&mut connection).await?;
-        Ok(Self(Arc::new(Inner {
-            database: Database::MySql(server),
-            cache: None,
-        })))
+        Ok(Self::over(Database::MySql(server), None))
+    }
+
+    fn over(database: Database, cache: Option<Arc<Cache>>) -> Self {
+        Self(Arc::new(Inner {
+            database,
+            cache,
+            counts: AtomicBool::new(false),
+            told: Arc::default(),
+        }))
+    }
+
+    /// Counts from now on what namespaces and repositories use, so that quotas hold. All processes that share a
+    /// database count, or none does. What a process has changed without counting is counted anew.
+    pub fn count_usage(&self) {
+        self.0.counts.store(true, Ordering::Relaxed);
+    }
+
+    fn counts(&self) -> bool {
+        self.0.counts.load(Ordering::Relaxed)
     }
 
     /// Begins a unit of work.
     async fn unit(&self) -> Result<Unit, StoreError> {
-        Ok(match &self.0.database {
+        let mut unit = match &self.0.database {
             #[cfg(feature = "sqlite")]
             Database::Sqlite(sqlite) => Unit::Sqlite(sqlite.begin().await?),
             #[cfg(feature = "postgres")]
             Database::Postgres(server) => Unit::Postgres(server.begin().await?),
             #[cfg(feature = "mysql")]
             Database::MySql(server) => Unit::MySql(server.begin().await?),
-        })
+        };
+        *unit.counting() = Counting::new(self.counts(), Arc::clone(&self.0.told));
+        Ok(unit)
     }
 
     async fn rows(
@@ -263,6 +282,10 @@ impl MetadataStore for SqlMetadata {
 
     async fn time_machine(&self, namespace: &str) -> Result<Option<Duration>, StoreError> {
         self.read_time_machine(namespace).await
+    }
+
+    async fn usage(&self, name: &RepositoryName) -> Result<Option<Usage>, StoreError> {
+        self.read_usage(name).await
     }
 
     async fn upload(&self, id: &str) -> Result<Option<UploadRecord>, StoreError> {

@@ -62,7 +62,7 @@ pub(super) const FIND_BLOB: &str = "SELECT b.id, b.digest, b.size, p.location, p
      LEFT JOIN qr_placement p ON p.blob_id = b.id WHERE b.digest = ?";
 
 pub(super) const UPLOAD_COLUMNS: &str = "id, repository_id, principal, location, algorithm, byte_count, hash_state, \
-     store_state, version, updated_ms";
+     store_state, version, updated_ms, reserved_bytes";
 
 pub(super) fn upload_of(row: &Row) -> Result<UploadRecord, StoreError> {
     let upload = NewUpload::new(
@@ -79,7 +79,8 @@ pub(super) fn upload_of(row: &Row) -> Result<UploadRecord, StoreError> {
         row.blob(6)?.into(),
         row.int(8)?,
         Timestamp::from_millis(row.int(9)?),
-    ))
+    )
+    .with_reserved(row.size(10)?))
 }
 
 /// A page's length as a database takes it.

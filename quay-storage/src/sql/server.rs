@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::connect::{ConnectOptions, Reuse};
 use super::db::{Row, Value, failed};
+use super::quota::Counting;
 
 /// Connections idle for longer than this are tried before they are used: firewalls forget them.
 const IDLE: Duration = Duration::from_mins(1);
@@ -97,6 +98,7 @@ pub(super) struct Unit<D: Driver> {
     /// Whether a statement has failed. MySQL ends the transaction by itself when it finds a deadlock, and
     /// would then take each statement that follows for a change of its own.
     failed: bool,
+    pub(super) counting: Counting,
 }
 
 fn noted(losses: &Losses, action: &str, error: sqlx::Error) -> StoreError {
@@ -186,6 +188,7 @@ impl<D: Driver> Server<D> {
             transaction,
             losses: self.losses.clone(),
             failed: false,
+            counting: Counting::default(),
         })
     }
 }

@@ -26,6 +26,7 @@ use tokio::sync::{Mutex, Notify, OwnedMutexGuard, oneshot};
 
 use super::cache::{Cache, Touched};
 use super::db::{Row, Value, failed, sqlite_rows};
+use super::quota::Counting;
 
 /// Connections that read. Statements take microseconds; more connections would cost memory.
 const READERS: u32 = 4;
@@ -90,6 +91,7 @@ pub(super) struct Unit {
     deferred: String,
     deferred_values: Vec<Value>,
     pub(super) touched: Touched,
+    pub(super) counting: Counting,
 }
 
 fn again(context: &str) -> StoreError {
@@ -188,6 +190,7 @@ impl Sqlite {
             deferred: String::new(),
             deferred_values: Vec::new(),
             touched: Touched::default(),
+            counting: Counting::default(),
         })
     }
 }

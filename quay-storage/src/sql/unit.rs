@@ -5,13 +5,14 @@ use std::borrow::Cow;
 use async_trait::async_trait;
 use quay_core::accounts::ActionLog;
 use quay_core::metadata::{
-    BlobIndex, GarbageStore, LabelStore, ManifestStore, Outbox, RepositoryId, RepositoryStore, TagStore,
-    UnitOfWork, UploadStore,
+    BlobIndex, GarbageStore, LabelStore, ManifestStore, Outbox, QuotaStore, RepositoryId, RepositoryStore,
+    TagStore, UnitOfWork, UploadStore,
 };
 use quay_core::{RepositoryName, StoreError};
 
 use super::db::Value;
 use super::dialect::Dialect;
+use super::quota::Counting;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 use super::server;
 #[cfg(feature = "sqlite")]
@@ -48,6 +49,18 @@ impl Unit {
             #[cfg(feature = "postgres")]
             Self::Postgres(_) => None,
             Self::MySql(unit) => Some(unit),
+        }
+    }
+
+    /// What has been changed that is counted.
+    pub(super) const fn counting(&mut self) -> &mut Counting {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(unit) => &mut unit.counting,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(unit) => &mut unit.counting,
+            #[cfg(feature = "mysql")]
+            Self::MySql(unit) => &mut unit.counting,
         }
     }
 
@@ -169,6 +182,10 @@ impl UnitOfWork for Unit {
         Some(self)
     }
 
+    fn quotas(&mut self) -> Option<&mut dyn QuotaStore> {
+        self.counting().is_on().then_some(self as &mut dyn QuotaStore)
+    }
+
     fn labels(&mut self) -> Option<&mut dyn LabelStore> {
         Some(self)
     }
@@ -188,14 +205,22 @@ impl UnitOfWork for Unit {
         }
     }
 
-    async fn commit(self: Box<Self>) -> Result<(), StoreError> {
-        match *self {
+    async fn commit(mut self: Box<Self>) -> Result<(), StoreError> {
+        if self.counting().is_pending() {
+            self.count_all().await?;
+        }
+        let told = self.counting().take_told();
+        let committed = match *self {
             #[cfg(feature = "sqlite")]
             Self::Sqlite(unit) => unit.commit().await,
             #[cfg(feature = "postgres")]
             Self::Postgres(unit) => unit.commit().await,
             #[cfg(feature = "mysql")]
             Self::MySql(unit) => unit.commit().await,
+        };
+        if let (Ok(()), Some(told)) = (&committed, told) {
+            told.store(true, std::sync::atomic::Ordering::Relaxed);
         }
+        committed
     }
 }

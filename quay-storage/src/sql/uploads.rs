@@ -77,12 +77,16 @@ impl UploadStore for Unit {
     }
 
     async fn remove(&mut self, id: &str, version: i64) -> Result<bool, StoreError> {
+        let promised = self.count_upload(id).await?;
         let removed = self
             .run(
                 "DELETE FROM qr_upload WHERE id = ? AND version = ?",
                 values![id, version],
             )
             .await?;
+        if let Some((repository, bytes)) = promised.filter(|_| removed > 0) {
+            self.count_reserved(repository, bytes.saturating_neg());
+        }
         Ok(removed > 0)
     }
 

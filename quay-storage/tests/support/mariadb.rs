@@ -126,7 +126,9 @@ impl Server for MariaDb {
     }
 
     async fn connect(&self, uri: &str, options: &ConnectOptions) -> Result<SqlMetadata, StoreError> {
-        SqlMetadata::connect_mysql(uri, options).await
+        SqlMetadata::connect_mysql(uri, options)
+            .await
+            .inspect(SqlMetadata::count_usage)
     }
 }
 

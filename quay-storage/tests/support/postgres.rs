@@ -111,7 +111,9 @@ impl Server for Postgres {
     }
 
     async fn connect(&self, uri: &str, options: &ConnectOptions) -> Result<SqlMetadata, StoreError> {
-        SqlMetadata::connect_postgres(uri, options).await
+        SqlMetadata::connect_postgres(uri, options)
+            .await
+            .inspect(SqlMetadata::count_usage)
     }
 }
 
