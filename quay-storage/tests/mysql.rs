@@ -7,6 +7,8 @@ mod certificates;
 mod garbage;
 #[path = "support/mariadb.rs"]
 mod mariadb;
+#[path = "support/quota.rs"]
+mod quota;
 #[path = "support/server.rs"]
 mod server;
 
@@ -33,6 +35,11 @@ async fn two_processes_collect_everything_once() {
     const ANALYZE: &str = "ANALYZE TABLE qr_blob, qr_blob_link, qr_label, qr_manifest, qr_manifest_edge, \
          qr_placement, qr_review, qr_tag";
     server::two_processes_collect_everything_once(&MariaDb::started(), ANALYZE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pushes_at_once_keep_to_the_quota() {
+    server::pushes_at_once_keep_to_the_quota(&MariaDb::started()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

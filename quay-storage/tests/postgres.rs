@@ -7,6 +7,8 @@ mod certificates;
 mod garbage;
 #[path = "support/postgres.rs"]
 mod postgres;
+#[path = "support/quota.rs"]
+mod quota;
 #[path = "support/server.rs"]
 mod server;
 
@@ -29,6 +31,11 @@ async fn the_suite_passes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_collect_everything_once() {
     server::two_processes_collect_everything_once(&Postgres::started(), "ANALYZE").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pushes_at_once_keep_to_the_quota() {
+    server::pushes_at_once_keep_to_the_quota(&Postgres::started()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,8 @@
 //! The suites on SQLite, and what is particular to it.
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
+#[path = "support/quota.rs"]
+mod quota;
 mod support;
 
 use std::path::Path;
@@ -255,4 +257,11 @@ async fn a_repository_that_changes_during_a_push_takes_nothing() {
             .unwrap();
         assert!(holders.is_empty(), "{state:?}: {holders:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pushes_at_once_keep_to_the_quota() {
+    let directory = TempDir::new().unwrap();
+    let store: Arc<dyn MetadataStore> = Arc::new(open(directory.path()).await.unwrap());
+    quota::pushes_at_once_keep_to_the_quota([Arc::clone(&store), store], 120).await;
 }

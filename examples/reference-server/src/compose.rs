@@ -68,6 +68,9 @@ pub(crate) async fn metadata(
         None => open_sqlite(place.data.join("quay.db"), spawner).await?,
         Some(other) => return Err(format!("DB_URI: {other:?} is not supported").into()),
     };
+    if config.registry.quotas.is_some() {
+        store.count_usage();
+    }
     Ok(Arc::new(store))
 }
 

@@ -196,6 +196,9 @@ async fn run(serve: &Serve) -> Result<(), Failure> {
         let registry = compose::registry(&config, stores, Arc::new(AllowAll), ActionLogging::Off, &spawner);
         workers::keep_swept(&registry, config.garbage, &spawner);
         workers::keep_collecting(&registry, config.garbage, &spawner);
+        if config.registry.quotas.is_some() {
+            workers::keep_counting(&registry, &spawner);
+        }
         let settings = Settings::default().with_authenticators(vec![Arc::new(AnonymousAllowed)]);
         announce(address)?;
         Server::new()

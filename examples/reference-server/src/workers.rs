@@ -20,6 +20,10 @@ const REVIEWED_AT_ONCE: usize = 100;
 const COLLECTED_A_SECOND: f64 = 1000.0;
 /// A token feels within five seconds what happened to what it rests on.
 const CHANGES_INTERVAL: Duration = Duration::from_secs(1);
+/// Blobs that are counted anew in one unit of work.
+const COUNTED_AT_ONCE: usize = 1000;
+/// How soon it is noticed that something is to be counted anew.
+const COUNT_INTERVAL: Duration = Duration::from_secs(30);
 const COLLECT_INTERVAL: Duration = Duration::from_hours(1);
 /// Tokens, or codes, that one unit of work removes.
 const COLLECTED_AT_ONCE: usize = 500;
@@ -76,6 +80,28 @@ pub(crate) fn keep_collecting(registry: &Registry, garbage: GarbageConfig, spawn
                     tracing::debug!(collected = ?run, "collected");
                     run = Collected::default();
                 }
+                tokio::time::sleep(wait).await;
+            }
+        }
+        .boxed(),
+    );
+}
+
+/// Counts anew what is to be counted: namespaces that were never counted, the registry when somebody asks.
+pub(crate) fn keep_counting(registry: &Registry, spawner: &TokioSpawner) {
+    let registry = registry.clone();
+    spawner.uncounted().spawn(
+        async move {
+            loop {
+                let wait = match registry.recount_quotas(COUNTED_AT_ONCE).await {
+                    Ok(true) => Duration::from_millis(10),
+                    Ok(false) => COUNT_INTERVAL,
+                    Err(error) => {
+                        let reason = crate::in_full(&error);
+                        tracing::warn!("what quotas are about was not counted: {reason}");
+                        RETRY
+                    }
+                };
                 tokio::time::sleep(wait).await;
             }
         }

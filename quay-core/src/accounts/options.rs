@@ -79,6 +79,12 @@ pub struct AccountOptions {
     pub require_team_invite: bool,
     /// `FEATURE_ASSIGN_OAUTH_TOKEN`.
     pub assign_oauth_tokens: bool,
+    /// `FEATURE_QUOTA_MANAGEMENT`.
+    pub quota_management: bool,
+    /// `FEATURE_EDIT_QUOTA`.
+    pub edit_quota: bool,
+    /// `DEFAULT_SYSTEM_REJECT_QUOTA_BYTES`, where it is not zero.
+    pub default_reject_quota: Option<u64>,
     /// `FEATURE_APP_SPECIFIC_TOKENS`.
     pub app_tokens: bool,
     /// `APP_SPECIFIC_TOKEN_EXPIRATION`.
@@ -180,6 +186,9 @@ impl AccountOptions {
             mailing: false,
             require_team_invite: true,
             assign_oauth_tokens: true,
+            quota_management: false,
+            edit_quota: true,
+            default_reject_quota: None,
             app_tokens: true,
             app_token_lifetime: None,
             app_token_gc: Some(Duration::from_hours(24)),

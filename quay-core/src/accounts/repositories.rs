@@ -40,6 +40,8 @@ pub struct ListedRepository {
     pub record: Arc<RepositoryRecord>,
     /// What else is known of it; the mark of whoever looks is there for users alone.
     pub details: RepositoryDetails,
+    /// Bytes that it uses, where that is counted.
+    pub size: Option<u64>,
 }
 
 /// A repository as somebody sees it who may.
@@ -130,11 +132,20 @@ impl Accounts {
             .into_iter()
             .map(|details| (details.repository, details))
             .collect();
+        let mut sizes = HashMap::new();
+        if self.0.options.quota_management {
+            sizes = self.0.store.repository_sizes(&ids).await?;
+        }
         let listed = records
             .into_iter()
             .filter_map(|record| {
                 let details = details.remove(&record.id)?;
-                Some(ListedRepository { record, details })
+                let size = sizes.get(&record.id).copied();
+                Some(ListedRepository {
+                    record,
+                    details,
+                    size,
+                })
             })
             .collect();
         Ok((listed, next))

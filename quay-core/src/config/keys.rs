@@ -290,9 +290,9 @@ keys! {
     "PROXY_CACHE_BLOB_QUEUE_NAME" Text r#""proxycacheblob""# - [];
 }
 "quota" {
-    "DEFAULT_SYSTEM_REJECT_QUOTA_BYTES" Number "0" - [];
-    "FEATURE_EDIT_QUOTA" Boolean "true" - [];
-    "FEATURE_QUOTA_MANAGEMENT" Boolean "false" - [];
+    "DEFAULT_SYSTEM_REJECT_QUOTA_BYTES" Number "0" - [in_effect];
+    "FEATURE_EDIT_QUOTA" Boolean "true" - [in_effect];
+    "FEATURE_QUOTA_MANAGEMENT" Boolean "false" - [in_effect];
     "FEATURE_QUOTA_NOTIFICATIONS" Boolean "false" - [];
     "FEATURE_QUOTA_SUPPRESS_FAILURES" Boolean "false" - [];
     "FEATURE_VERIFY_QUOTA" Boolean "true" - [];

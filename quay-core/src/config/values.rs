@@ -212,9 +212,20 @@ impl<'a> Reader<'a> {
             tag_lifetime: self.tag_lifetime()?,
             delete_repositories: self.boolean("FEATURE_REPOSITORY_GARBAGE_COLLECTION")?
                 && self.boolean("FEATURE_NAMESPACE_GARBAGE_COLLECTION")?,
+            quotas: if self.boolean("FEATURE_QUOTA_MANAGEMENT")? {
+                Some(crate::registry::QuotaOptions::new(self.default_reject_quota()?))
+            } else {
+                None
+            },
             reserved_labels: self.reserved_labels()?,
             ..Options::default()
         })
+    }
+
+    /// Where pushes end into namespaces without a quota of their own; zero is nowhere.
+    pub(super) fn default_reject_quota(&self) -> Result<Option<u64>, InvalidConfig> {
+        let bytes = self.number("DEFAULT_SYSTEM_REJECT_QUOTA_BYTES")?;
+        Ok((bytes > 0).then_some(bytes))
     }
 
     pub(super) fn garbage(&self) -> Result<GarbageConfig, InvalidConfig> {

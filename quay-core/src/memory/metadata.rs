@@ -1,5 +1,6 @@
 //! Rows in memory.
 
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
@@ -14,8 +15,9 @@ use crate::error::StoreError;
 use crate::media_type::MediaType;
 use crate::metadata::{
     BlobRecord, Edge, EdgeKind, LabelRecord, LinkedBlob, Lookup, ManifestRecord, MetadataStore, NewManifest,
-    NewUpload, PageRequest, Quota, QuotaOwner, REFERRERS_BYTES, Referrer, RegistrySize, RepositoryId,
-    RepositoryRecord, TagEntry, TagFilter, TagNames, TagPosition, TagRecord, UnitOfWork, UploadRecord, Usage,
+    NewUpload, PageRequest, Quota, QuotaOwner, QuotaUse, REFERRERS_BYTES, Referrer, RegistrySize,
+    RepositoryId, RepositoryRecord, TagEntry, TagFilter, TagNames, TagPosition, TagRecord, UnitOfWork,
+    UploadRecord, Usage,
 };
 use crate::name::{Reference, RepositoryName, Tag};
 use crate::runtime::Timestamp;
@@ -446,6 +448,20 @@ impl MetadataStore for MemoryMetadata {
         Ok(state
             .repository(name)
             .map(|record| super::quota::usage(&state, &state, record)))
+    }
+
+    async fn namespace_usage(&self, namespace: &str) -> Result<Option<QuotaUse>, StoreError> {
+        let state = self.state();
+        Ok(Some(super::quota::of_namespace(&state, &state, namespace)))
+    }
+
+    async fn repository_sizes(
+        &self,
+        repositories: &[RepositoryId],
+    ) -> Result<HashMap<RepositoryId, u64>, StoreError> {
+        let state = self.state();
+        let size = |id: &RepositoryId| (*id, super::quota::used(&state, &[*id]));
+        Ok(repositories.iter().map(size).collect())
     }
 
     async fn upload(&self, id: &str) -> Result<Option<UploadRecord>, StoreError> {

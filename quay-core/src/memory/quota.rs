@@ -19,7 +19,7 @@ fn size(state: &State, digest: &Digest) -> u64 {
 }
 
 /// Bytes of the blobs of these repositories, each once.
-fn used(state: &State, repositories: &[RepositoryId]) -> u64 {
+pub(super) fn used(state: &State, repositories: &[RepositoryId]) -> u64 {
     let mut digests: Vec<&Digest> = repositories
         .iter()
         .flat_map(|id| {
@@ -48,19 +48,23 @@ fn use_of(state: &State, before: &State, owner: &QuotaOwner, repositories: &[Rep
         .with_quota(state.quotas.get(owner).map(|quota| (**quota).clone()))
 }
 
-/// What a repository and its namespace use, and have used before.
-pub(super) fn usage(state: &State, before: &State, record: &RepositoryRecord) -> Usage {
-    let namespace = record.name.namespace();
+/// What a namespace uses, and has used before.
+pub(super) fn of_namespace(state: &State, before: &State, namespace: &str) -> QuotaUse {
     let prefix = format!("{namespace}/");
-    let siblings: Vec<RepositoryId> = state
+    let repositories: Vec<RepositoryId> = state
         .repositories
         .range(prefix.clone()..)
         .take_while(|(path, _)| path.starts_with(&prefix))
         .map(|(_, record)| record.id)
         .collect();
     let owner = QuotaOwner::Namespace(namespace.to_owned());
+    use_of(state, before, &owner, &repositories)
+}
+
+/// What a repository and its namespace use, and have used before.
+pub(super) fn usage(state: &State, before: &State, record: &RepositoryRecord) -> Usage {
     Usage {
-        namespace: use_of(state, before, &owner, &siblings),
+        namespace: of_namespace(state, before, record.name.namespace()),
         repository: use_of(state, before, &QuotaOwner::Repository(record.id), &[record.id]),
     }
 }

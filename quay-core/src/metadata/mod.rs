@@ -9,6 +9,7 @@ mod quota;
 mod record;
 mod work;
 
+use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
@@ -184,6 +185,21 @@ pub trait MetadataStore: Debug + Send + Sync + 'static {
         Ok(None)
     }
 
+    /// What a namespace uses, and what is laid down for it, where the store counts.
+    async fn namespace_usage(&self, namespace: &str) -> Result<Option<QuotaUse>, StoreError> {
+        let _ = namespace;
+        Ok(None)
+    }
+
+    /// What repositories use, in bytes, where that is counted. Cost follows their number.
+    async fn repository_sizes(
+        &self,
+        repositories: &[RepositoryId],
+    ) -> Result<HashMap<RepositoryId, u64>, StoreError> {
+        let _ = repositories;
+        Ok(HashMap::new())
+    }
+
     /// An upload session by id. Cost: one indexed row.
     async fn upload(&self, id: &str) -> Result<Option<UploadRecord>, StoreError>;
 
@@ -275,6 +291,17 @@ impl<T: MetadataStore + ?Sized> MetadataStore for Arc<T> {
 
     async fn usage(&self, name: &RepositoryName) -> Result<Option<Usage>, StoreError> {
         (**self).usage(name).await
+    }
+
+    async fn namespace_usage(&self, namespace: &str) -> Result<Option<QuotaUse>, StoreError> {
+        (**self).namespace_usage(namespace).await
+    }
+
+    async fn repository_sizes(
+        &self,
+        repositories: &[RepositoryId],
+    ) -> Result<HashMap<RepositoryId, u64>, StoreError> {
+        (**self).repository_sizes(repositories).await
     }
 
     async fn upload(&self, id: &str) -> Result<Option<UploadRecord>, StoreError> {

@@ -138,6 +138,11 @@ impl Promise {
         self.reserved.load(Ordering::Relaxed)
     }
 
+    /// Notes that the store knows what becomes of it.
+    pub(super) fn settle(&self) {
+        self.reserved.store(0, Ordering::Relaxed);
+    }
+
     pub(super) fn take_refusal(&self) -> Option<Error> {
         self.refusal.lock().unwrap_or_else(PoisonError::into_inner).take()
     }

@@ -236,6 +236,9 @@ impl Registry {
                     Err(super::busy_upload())
                 }
             })?;
+            if let Some(promise) = &session.promise {
+                promise.settle();
+            }
         }
         match interrupted {
             Some(reason) => Err(reason.into()),

@@ -151,6 +151,7 @@ pub(crate) fn everything() -> AccountOptions {
     options.mailing = true;
     options.user_initialize = true;
     options.repository_states = true;
+    options.quota_management = true;
     options
 }
 
@@ -208,6 +209,9 @@ impl Host {
         let store = SqlMetadata::open_sqlite(&directory.path().join(DATABASE), &*spawner.uncounted())
             .await
             .unwrap();
+        if options.quota_management {
+            store.count_usage();
+        }
         let store: Arc<dyn AccountStore> = Arc::new(store);
 
         let random = Arc::new(random);

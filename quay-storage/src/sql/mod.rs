@@ -32,6 +32,7 @@ mod unit;
 mod uploads;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -39,8 +40,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use quay_core::StoreError;
 use quay_core::metadata::{
-    BlobRecord, LabelRecord, LinkedBlob, Lookup, ManifestRecord, MetadataStore, PageRequest, Referrer,
-    RepositoryId, RepositoryRecord, TagEntry, TagFilter, TagPosition, UnitOfWork, UploadRecord, Usage,
+    BlobRecord, LabelRecord, LinkedBlob, Lookup, ManifestRecord, MetadataStore, PageRequest, QuotaUse,
+    Referrer, RepositoryId, RepositoryRecord, TagEntry, TagFilter, TagPosition, UnitOfWork, UploadRecord,
+    Usage,
 };
 #[cfg(feature = "sqlite")]
 use quay_core::runtime::Spawner;
@@ -286,6 +288,17 @@ impl MetadataStore for SqlMetadata {
 
     async fn usage(&self, name: &RepositoryName) -> Result<Option<Usage>, StoreError> {
         self.read_usage(name).await
+    }
+
+    async fn namespace_usage(&self, namespace: &str) -> Result<Option<QuotaUse>, StoreError> {
+        self.read_namespace_usage(namespace).await
+    }
+
+    async fn repository_sizes(
+        &self,
+        repositories: &[RepositoryId],
+    ) -> Result<HashMap<RepositoryId, u64>, StoreError> {
+        self.read_sizes(repositories).await
     }
 
     async fn upload(&self, id: &str) -> Result<Option<UploadRecord>, StoreError> {

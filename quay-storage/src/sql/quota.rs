@@ -167,6 +167,20 @@ fn of_kind(rows: &[Row], kind: i64) -> impl Iterator<Item = &Row> {
         .filter(move |row| row.int(0).is_ok_and(|of| of == kind))
 }
 
+/// One side of what an overview shows.
+fn side(rows: &[Row], kind: i64) -> Result<QuotaUse, StoreError> {
+    let quota = quota_in(of_kind(rows, kind), 9)?;
+    let first = of_kind(rows, kind).next();
+    let first = first.filter(|row| row.opt_int(2).is_ok_and(|used| used.is_some()));
+    if let Some(row) = first {
+        let used = UsedRow::of(row, 2)?;
+        if used.epoch == row.int(8)? {
+            return Ok(used.shown(0, quota));
+        }
+    }
+    Ok(QuotaUse::new(0, 0).with_counted(false).with_quota(quota))
+}
+
 impl SqlMetadata {
     /// What is used, as it stands.
     pub(super) async fn read_usage(&self, name: &RepositoryName) -> Result<Option<Usage>, StoreError> {
@@ -179,24 +193,53 @@ impl SqlMetadata {
         if rows.is_empty() {
             return Ok(None);
         }
-        let side = |kind| {
-            let quota = quota_in(of_kind(&rows, kind), 9)?;
-            let first = of_kind(&rows, kind).next();
-            let used = match first.filter(|row| row.opt_int(2).is_ok_and(|used| used.is_some())) {
-                Some(row) => {
-                    Some(UsedRow::of(row, 2)?).filter(|used| row.int(8).is_ok_and(|now| now == used.epoch))
-                }
-                None => None,
-            };
-            Ok::<_, StoreError>(match used {
-                Some(used) => used.shown(0, quota),
-                None => QuotaUse::new(0, 0).with_counted(false).with_quota(quota),
-            })
-        };
         Ok(Some(Usage {
-            namespace: side(NAMESPACE)?,
-            repository: side(REPOSITORY)?,
+            namespace: side(&rows, NAMESPACE)?,
+            repository: side(&rows, REPOSITORY)?,
         }))
+    }
+
+    pub(super) async fn read_namespace_usage(&self, namespace: &str) -> Result<Option<QuotaUse>, StoreError> {
+        if !self.counts() {
+            return Ok(None);
+        }
+        let sql = "SELECT CAST(0 AS BIGINT), n.id, u.used_bytes, u.reserved_bytes, u.epoch, u.recount_bytes, \
+                   u.recount_to, u.counted_ms, (SELECT e.epoch FROM qr_usage_epoch e WHERE e.id = 1), \
+                   q.id, q.limit_bytes, l.id AS limit_id, l.kind, l.percent FROM qr_namespace n \
+                   LEFT JOIN qr_usage u ON u.kind = 0 AND u.owner_id = n.id \
+                   LEFT JOIN qr_quota q ON q.namespace_id = n.id LEFT JOIN qr_quota_limit l ON l.quota_id = q.id \
+                   WHERE n.name = ? ORDER BY limit_id";
+        let rows = self.rows(sql, values![namespace]).await?;
+        if rows.is_empty() {
+            // It holds nothing yet.
+            return Ok(Some(QuotaUse::new(0, 0)));
+        }
+        side(&rows, NAMESPACE).map(Some)
+    }
+
+    pub(super) async fn read_sizes(
+        &self,
+        repositories: &[RepositoryId],
+    ) -> Result<HashMap<RepositoryId, u64>, StoreError> {
+        let mut sizes = HashMap::new();
+        if !self.counts() {
+            return Ok(sizes);
+        }
+        for chunk in repositories.chunks(LIST) {
+            let sql = format!(
+                "SELECT owner_id, {USED_COLUMNS} FROM qr_usage WHERE kind = 1 AND owner_id IN ({}) \
+                 AND epoch = (SELECT e.epoch FROM qr_usage_epoch e WHERE e.id = 1)",
+                placeholders(chunk.len())
+            );
+            let ids = filled(chunk.iter().map(|id| Value::Int(*id)).collect());
+            for row in self.rows(sql, ids).await? {
+                sizes.insert(row.int(0)?, UsedRow::of(&row, 1)?.shown(0, None).used);
+            }
+            for id in chunk {
+                sizes.entry(*id).or_insert(0);
+            }
+        }
+        Ok(sizes)
     }
 }
 

@@ -86,7 +86,19 @@ pub(super) async fn get(exchange: Exchange) -> Result<Reply, Error> {
         .accounts
         .organization_view(&exchange.caller, name)
         .await?;
-    Ok(Reply::ok(&view(&found)))
+    shown(&exchange, &found).await
+}
+
+/// An organization with what it uses, for its members.
+async fn shown(exchange: &Exchange, found: &OrganizationView) -> Result<Reply, Error> {
+    let mut view = view(found);
+    if found.is_member
+        && let Some(report) = exchange.state.accounts.quota_report(&found.account.name).await?
+        && let Value::Object(view) = &mut view
+    {
+        view.extend(super::quotas::report(&report));
+    }
+    Ok(Reply::ok(&view))
 }
 
 pub(super) async fn change(exchange: Exchange) -> Result<Reply, Error> {
@@ -103,7 +115,7 @@ pub(super) async fn change(exchange: Exchange) -> Result<Reply, Error> {
         .change_organization(&exchange.caller, name, changes)
         .await?;
     let found = accounts.organization_view(&exchange.caller, name).await?;
-    Ok(Reply::ok(&view(&found)))
+    shown(&exchange, &found).await
 }
 
 pub(super) async fn delete(exchange: Exchange) -> Result<Reply, Error> {

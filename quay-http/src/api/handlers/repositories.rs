@@ -53,6 +53,9 @@ fn listed(exchange: &Exchange, found: &ListedRepository) -> Value {
     if exchange.query.flag("last_modified") == Some(true) {
         view["last_modified"] = json!(details.last_modified.map(seconds));
     }
+    if let Some(size) = found.size {
+        view["quota_report"] = json!({ "quota_bytes": size, "configured_quota": null });
+    }
     if exchange.caller.principal != Principal::Anonymous {
         view["is_starred"] = details.is_starred.into();
     }

@@ -25,7 +25,14 @@ pub(super) async fn me_call(exchange: Exchange) -> Result<Reply, Error> {
             ErrorKind::InvalidToken => error.with_detail(json!({ "session_required": false })),
             _ => error,
         })?;
-    Ok(Reply::ok(&me(&found)))
+    let mut view = me(&found);
+    if found.role == UserRole::Admin
+        && let Some(report) = exchange.state.accounts.quota_report(&found.account.name).await?
+        && let Value::Object(view) = &mut view
+    {
+        view.extend(super::quotas::report(&report));
+    }
+    Ok(Reply::ok(&view))
 }
 
 pub(super) async fn user(exchange: Exchange) -> Result<Reply, Error> {

@@ -8,7 +8,9 @@ use quay_core::accounts::{
     KeyApproval, Message, Notice, OAuthToken, PasswordHasher as _, Prototype, RepositoryRole, Scope,
     ScopeSet, SecretBox as _, ServiceKey, Team, TeamInvite, TeamRole, TokenAssignment,
 };
-use quay_core::metadata::{LabelRecord, LabelSource, NewManifest, TagTarget, Visibility};
+use quay_core::metadata::{
+    LabelRecord, LabelSource, NewManifest, QuotaLimitKind, QuotaOwner, TagTarget, Visibility,
+};
 use quay_core::runtime::{Clock as _, Random as _, Timestamp};
 use quay_core::testing::SeededRandom;
 use quay_core::{MediaType, RepositoryName, Tag, accounts::AccountUnit};
@@ -58,6 +60,7 @@ async fn template() -> &'static [(String, Vec<u8>)] {
         let mut unit = host.accounts.store().begin_accounts().await.unwrap();
         Filling::new(&mut *unit, host.clock.now()).fill().await;
         content(&mut *unit, host.clock.now()).await;
+        quotas(&mut *unit).await;
         unit.commit().await.unwrap();
         let database = host.database();
         let mut files = Vec::new();
@@ -79,6 +82,33 @@ const NEW_MANIFEST: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oc
 /// The digests of these manifests.
 pub(super) const OLD: &str = "sha256:bdd2b8d6b319e783f9b0a35e506ce4b169c135577390a78cc0072566b038ce7f";
 pub(super) const NEW: &str = "sha256:ef1c955332214e3597c2c7b50d13a24476db032200d9e556020adcf78bbfbf67";
+
+/// Quotas of the organization (1, with the levels 1 and 2), the administrator (2, with the level 3) and `org/app`
+/// (3, with the level 4).
+async fn quotas(unit: &mut dyn AccountUnit) {
+    let name = RepositoryName::from_path("org/app").unwrap();
+    let repository = unit.repositories().find(&name).await.unwrap().unwrap().id;
+    for (owner, levels) in [
+        (
+            QuotaOwner::Namespace("org".to_owned()),
+            &[(QuotaLimitKind::Warning, 80), (QuotaLimitKind::Reject, 100)][..],
+        ),
+        (
+            QuotaOwner::Namespace("admin".to_owned()),
+            &[(QuotaLimitKind::Warning, 90)],
+        ),
+        (
+            QuotaOwner::Repository(repository),
+            &[(QuotaLimitKind::Warning, 70)],
+        ),
+    ] {
+        let quotas = unit.quotas().unwrap();
+        let id = quotas.insert_quota(&owner, 10 << 30).await.unwrap().unwrap();
+        for (kind, percent) in levels {
+            quotas.insert_limit(id, *kind, *percent).await.unwrap();
+        }
+    }
+}
 
 /// What the repositories hold.
 async fn content(unit: &mut dyn AccountUnit, now: Timestamp) {

@@ -17,6 +17,8 @@ pub(super) enum Who {
     Session,
     /// Members of the organization, and tokens that may act in it.
     OrganizationMember,
+    /// As [`OrganizationMember`](Self::OrganizationMember), and superusers.
+    OrganizationMemberOrSuperuser,
     /// Members of the team `members`, and administrators of the organization.
     TeamMember,
     /// Administrators of the organization, and with it of its repositories.
@@ -48,6 +50,9 @@ impl Who {
             Self::Session => role.is_session(),
             Self::OrganizationMember => {
                 matches!(role, Role::Member | Role::Creator | Role::Admin | Role::Token)
+            }
+            Self::OrganizationMemberOrSuperuser => {
+                Self::OrganizationMember.includes(role) || Self::Superuser.includes(role)
             }
             Self::TeamMember => matches!(role, Role::Member | Role::Admin | Role::Token),
             Self::OrganizationAdmin => matches!(role, Role::Admin | Role::Token),
