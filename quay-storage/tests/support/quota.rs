@@ -3,16 +3,31 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use quay_core::auth::AllowAll;
 use quay_core::memory::MemoryBlobs;
 use quay_core::metadata::{QuotaLimitKind, QuotaOwner};
 use quay_core::registry::{Chunk, Location, Options, QuotaOptions};
-use quay_core::runtime::Runtime;
-use quay_core::testing::test_runtime;
+use quay_core::runtime::{Runtime, Spawner};
+use quay_core::testing::{ManualClock, SeededRandom};
 use quay_core::{Algorithm, Caller, Digest, ErrorKind, MetadataStore, Registry, RepositoryName};
 
 /// Bytes of each blob.
 const SIZE: usize = 1000;
+
+/// Tasks on the tokio runtime that it was made in, as drivers want it.
+#[derive(Debug)]
+struct OnTokio(tokio::runtime::Handle);
+
+impl Spawner for OnTokio {
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        self.0.spawn(task);
+    }
+
+    fn run_blocking(&self, work: Box<dyn FnOnce() + Send>) {
+        self.0.spawn_blocking(work);
+    }
+}
 
 fn registry(store: &Arc<dyn MetadataStore>, blobs: &MemoryBlobs, runtime: &Runtime) -> Registry {
     let mut options = Options::default();
@@ -54,7 +69,9 @@ pub(crate) async fn pushes_at_once_keep_to_the_quota(stores: [Arc<dyn MetadataSt
     unit.commit().await.unwrap();
 
     let blobs = MemoryBlobs::new();
-    let (runtime, _) = test_runtime();
+    let spawner = OnTokio(tokio::runtime::Handle::current());
+    let clock = Arc::new(ManualClock::default());
+    let runtime = Runtime::new(clock, Arc::new(SeededRandom::default()), Arc::new(spawner));
     let registries = [0, 1].map(|process: usize| registry(&stores[process], &blobs, &runtime));
     let mut tasks = Vec::new();
     for number in 0..pushes {

@@ -36,7 +36,6 @@ fn organization() -> Vec<Row> {
                 "org",
                 &["limit_bytes", "namespace", "quota_id"],
             ),
-        row("changeOrganizationQuota", "PUT", QUOTA, SUPER, 400).body(r#"{"limit":"10 miles"}"#),
         row("changeOrganizationQuota", "PUT", QUOTA, SUPER, 400).body(r#"{"limit_bytes":-1}"#),
         row("deleteOrganizationQuota", "DELETE", QUOTA, SUPER, 204).log(
             "org_delete_quota",

@@ -26,7 +26,7 @@ fn keys(object: &Value) -> BTreeSet<&str> {
 #[tokio::test]
 async fn of_an_organization() {
     const PUBLIC: &[&str] = &["avatar", "email", "is_admin", "is_member", "name"];
-    const MEMBERS: &[&str] = &["ordered_teams", "teams"];
+    const MEMBERS: &[&str] = &["ordered_teams", "quota_report", "quotas", "teams"];
     const ADMINS: &[&str] = &[
         "invoice_email",
         "invoice_email_address",
