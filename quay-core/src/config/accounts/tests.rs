@@ -81,6 +81,9 @@ fn every_key_of_accounts_is_read() {
         "RECAPTCHA_SECRET_KEY": "secret",
         "RECAPTCHA_WHITELISTED_USERS": ["spared"],
         "FEATURE_ASSIGN_OAUTH_TOKEN": false,
+        "FEATURE_QUOTA_MANAGEMENT": true,
+        "FEATURE_EDIT_QUOTA": false,
+        "DEFAULT_SYSTEM_REJECT_QUOTA_BYTES": 1000,
         "BRANDING": {"logo": "/logo.svg"},
         "DOCUMENTATION_ROOT": "https://manual.example",
         "FOOTER_LINKS": {"terms": "https://terms.example"}

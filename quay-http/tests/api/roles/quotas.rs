@@ -97,7 +97,7 @@ fn superusers() -> Vec<Row> {
     const SIZE: &str = "/superuser/registrysize/";
     const CHANGED: &[&str] = &["limit_bytes", "namespace", "quota_id"];
     vec![
-        row("listUserQuotaSuperUser", "GET", ORG, SUPER, 200),
+        row("listOrganizationQuotaSuperUser", "GET", ORG, SUPER, 200),
         row("listUserQuotaSuperUser", "GET", MEMBER, SUPER, 200),
         row(
             "listUserQuotaSuperUser",
@@ -106,14 +106,19 @@ fn superusers() -> Vec<Row> {
             SUPER,
             404,
         ),
-        row("createUserQuotaSuperUser", "POST", ORG, SUPER, 400).body(BYTES),
+        row("createOrganizationQuotaSuperUser", "POST", ORG, SUPER, 400).body(BYTES),
         row("createUserQuotaSuperUser", "POST", MEMBER, SUPER, 201)
             .body(BYTES)
             .log("org_create_quota", "member", &["limit_bytes", "namespace"]),
+        row("deleteOrganizationQuotaSuperUser", "DELETE", ONE, SUPER, 204).log(
+            "org_delete_quota",
+            "org",
+            &["namespace", "quota_id"],
+        ),
         row("changeUserQuotaSuperUser", "PUT", ADMINS, SUPER, 200)
             .body(BYTES)
             .log("org_change_quota", "admin", CHANGED),
-        row("changeUserQuotaSuperUser", "PUT", ONE, SUPER, 200).body("{}"),
+        row("changeOrganizationQuotaSuperUser", "PUT", ONE, SUPER, 200).body("{}"),
         row("deleteUserQuotaSuperUser", "DELETE", ADMINS, SUPER, 204).log(
             "org_delete_quota",
             "admin",
