@@ -64,6 +64,7 @@ enum Row {
     Pushes,
     Images,
     Mounts,
+    Quota,
     TagPages,
     Tags,
     Repositories,
@@ -133,6 +134,10 @@ async fn run(options: &Options) -> Result<()> {
     }
     if wanted(Row::Mounts) {
         pushes::mounts(rounds, &with_postgres).await?;
+    }
+    if wanted(Row::Quota) {
+        let database = options.postgres.as_deref().zip(options.postgres_pid);
+        pushes::quota(rounds, &options.ours, &options.disk, database).await?;
     }
     if wanted(Row::TagPages) {
         reads::tag_pages(rounds, &with_postgres).await?;

@@ -26,6 +26,14 @@ pub(crate) enum Kind {
         database: Option<u32>,
         name: &'static str,
     },
+    /// The same without accounts, with more lines of configuration.
+    OursWith {
+        program: PathBuf,
+        config: String,
+        /// The database server's first process, if there is one.
+        database: Option<u32>,
+        name: &'static str,
+    },
     /// The same with its metadata in PostgreSQL.
     OursOnPostgres {
         program: PathBuf,
@@ -42,7 +50,7 @@ impl Kind {
         match self {
             Self::Ours { .. } => "ours",
             Self::OursOnPostgres { .. } => "ours/postgres",
-            Self::OursWithAccounts { name, .. } => name,
+            Self::OursWithAccounts { name, .. } | Self::OursWith { name, .. } => name,
             Self::Distribution { .. } => "distribution",
         }
     }
@@ -51,7 +59,7 @@ impl Kind {
     pub(crate) const fn database(&self) -> Option<u32> {
         match self {
             Self::OursOnPostgres { database, .. } => Some(*database),
-            Self::OursWithAccounts { database, .. } => *database,
+            Self::OursWithAccounts { database, .. } | Self::OursWith { database, .. } => *database,
             Self::Ours { .. } | Self::Distribution { .. } => None,
         }
     }
@@ -84,6 +92,10 @@ impl Server {
             Kind::OursWithAccounts { program, config, .. } => {
                 fs::write(data.path().join("config.yaml"), config)?;
                 ours(program, data.path(), false)?
+            }
+            Kind::OursWith { program, config, .. } => {
+                fs::write(data.path().join("config.yaml"), config)?;
+                ours(program, data.path(), true)?
             }
             Kind::OursOnPostgres { program, uri, .. } => {
                 let config = format!("DB_URI: {uri}\n");

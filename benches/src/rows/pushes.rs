@@ -2,10 +2,11 @@
 
 use std::cell::Cell;
 use std::io::Result;
+use std::path::Path;
 
 use super::{busy, push_blob, push_image};
 use crate::round::{Unit, alternate, print};
-use crate::server::Server;
+use crate::server::{Kind, Server};
 use benches::content::{Image, Numbers, digest};
 
 /// Numbers that never come twice, so that what is made of them is new.
@@ -69,5 +70,50 @@ pub(crate) async fn mounts(rounds: usize, servers: &[&Server]) -> Result<()> {
         servers,
         &samples,
     );
+    Ok(())
+}
+
+/// A thousand clients push into one namespace, where bytes are counted and a quota holds, and where not.
+pub(crate) async fn quota(
+    rounds: usize,
+    program: &Path,
+    place: &Path,
+    database: Option<(&str, u32)>,
+) -> Result<()> {
+    const QUOTA: &str = "FEATURE_QUOTA_MANAGEMENT: true\nDEFAULT_SYSTEM_REJECT_QUOTA_BYTES: 1000000000000\n";
+    let mut pairs = vec![(String::new(), None, "ours", "ours/quota")];
+    if let Some((uri, process)) = database {
+        let config = format!("DB_URI: {uri}\n");
+        pairs.push((config, Some(process), "ours/postgres", "ours/postgres/quota"));
+    }
+    for (config, database, without, with) in pairs {
+        let kind = |more: &str, name| Kind::OursWith {
+            program: program.to_owned(),
+            config: format!("{config}{more}"),
+            database,
+            name,
+        };
+        let servers = [
+            Server::start(&kind("", without), place).await?,
+            Server::start(&kind(QUOTA, with), place).await?,
+        ];
+        let servers: Vec<&Server> = servers.iter().collect();
+        let fresh = Fresh::default();
+        for clients in [8, 1000] {
+            let samples = alternate(rounds, &servers, async |server, _| {
+                // The two of a pair may share a database.
+                let namespace = server.label.replace('/', "-");
+                busy(server, clients, async |connection, client, count| {
+                    let image = Image::new(fresh.next());
+                    let name = format!("{namespace}/images-{}", client % 50);
+                    push_image(connection, &name, &format!("v{client}-{count}"), &image).await
+                })
+                .await
+            })
+            .await?;
+            let row = format!("push of a small image into one namespace, {clients} clients");
+            print(&row, Unit::Requests, &servers, &samples);
+        }
+    }
     Ok(())
 }

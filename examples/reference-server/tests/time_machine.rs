@@ -22,8 +22,13 @@ struct Setup {
 
 impl Setup {
     fn new() -> Self {
+        Self::with("")
+    }
+
+    /// With more lines of configuration.
+    fn with(more: &str) -> Self {
         let (data, config) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-        let yaml = format!("{CONFIG}FEATURE_MAILING: false\n");
+        let yaml = format!("{CONFIG}FEATURE_MAILING: false\n{more}");
         std::fs::write(config.path().join("config.yaml"), yaml).unwrap();
         let arguments = ["--config", config.path().to_str().unwrap()];
         let server = Server::start(command(data.path(), &arguments));
@@ -254,4 +259,86 @@ fn a_repository_is_shown_hidden_and_deleted() {
     setup.push("v1", "admin/app:new");
     let tags = setup.tags("");
     assert_eq!((tags.len(), text_of(&tags[0], "name")), (1, "new"));
+}
+
+#[test]
+fn a_namespace_takes_no_more_than_its_quota() {
+    let setup = Setup::with("FEATURE_QUOTA_MANAGEMENT: true\nGARBAGE_COLLECTION_FREQUENCY: 1\n");
+    let quota = "/superuser/users/admin/quota";
+    let call = |method: &str, path: &str, body: &Value| setup.call(method, path, body);
+    call("POST", quota, &json!({ "limit": "1 GiB" }));
+    let id = call("GET", quota, &Value::Null)[0]["id"].clone();
+    setup.push("v1", "admin/app:v1");
+    let used = |setup: &Setup| {
+        let user = setup.call("GET", "/user/", &Value::Null);
+        user["quota_report"]["quota_bytes"].as_u64().unwrap()
+    };
+    let one = used(&setup);
+    assert!(one > 1000, "{one}");
+    // The same layers in another repository add nothing.
+    setup.push("v1", "admin/copy:v1");
+    assert_eq!(used(&setup), one);
+
+    // As many bytes as there are, and a level that rejects what comes on top.
+    let organization = "/organization/full";
+    call(
+        "POST",
+        "/organization/",
+        &json!({ "name": "full", "email": "full@registry.example" }),
+    );
+    call(
+        "POST",
+        &format!("{organization}/quota"),
+        &json!({ "limit_bytes": one - 1 }),
+    );
+    let quotas = call("GET", &format!("{organization}/quota"), &Value::Null);
+    let limits = format!("{organization}/quota/{}/limit", quotas[0]["id"]);
+    call(
+        "POST",
+        &limits,
+        &json!({ "type": "Reject", "threshold_percent": 100 }),
+    );
+    let copy = |reference: &str| {
+        let credentials = format!("admin:{PASSWORD}");
+        let there = format!("docker://{}/{reference}", setup.server.address);
+        Command::new("skopeo")
+            .args([
+                "--insecure-policy",
+                "copy",
+                "--dest-tls-verify=false",
+                "--dest-creds",
+            ])
+            .args([credentials.as_str(), "oci:image:v1", there.as_str()])
+            .current_dir(setup.path())
+            .env("HOME", setup.path())
+            .output()
+            .unwrap()
+    };
+    let refused = copy("full/app:v1");
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success(), "more was taken than the quota allows");
+    assert!(told.contains("quota of the namespace full is used up"), "{told}");
+    assert_eq!(setup.pull("full/app:v1"), None);
+    let path = format!("{organization}/quota/{}", quotas[0]["id"]);
+    call("PUT", &path, &json!({ "limit_bytes": one }));
+    let taken = copy("full/app:v1");
+    assert!(
+        taken.status.success(),
+        "{}",
+        String::from_utf8_lossy(&taken.stderr)
+    );
+    let report = call("GET", organization, &Value::Null);
+    assert_eq!(report["quota_report"]["quota_bytes"], one);
+    assert_eq!(report["quota_report"]["configured_quota"], one);
+
+    // What was deleted and collected comes back.
+    assert_eq!(
+        setup.status("DELETE", &format!("{quota}/{id}"), &Value::Null),
+        204
+    );
+    for repository in ["app", "copy"] {
+        let path = format!("/repository/admin/{repository}");
+        assert_eq!(setup.status("DELETE", &path, &Value::Null), 204);
+    }
+    support::until("what was deleted is given back", || used(&setup) == 0);
 }
