@@ -1,10 +1,15 @@
 //! Two processes over one PostgreSQL and one directory of blobs behave as one registry.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+#[path = "support/histories.rs"]
+mod histories;
 mod support;
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use histories::{Done, Operation, is_linearisable};
 use serde_json::{Value, json};
 use support::api::{CONFIG, PASSWORD, attempt, call, initialize, registry_token, with_token};
 use support::postgres::Postgres;
@@ -317,4 +322,125 @@ fn anybody_pulls_what_is_public() {
     run(work.path(), "skopeo", &[&copy[..], &pull].concat());
     let listed = server.get("/v2/_catalog");
     assert_eq!(listed.text().trim(), r#"{"repositories":["admin/open"]}"#);
+}
+
+/// Six clients write, swap, delete and read two tags through both processes at once; what each was told is
+/// recorded, and must be explained by one order of all operations.
+#[test]
+fn what_clients_are_told_of_tags_is_linearisable() {
+    const CLIENTS: u64 = 6;
+    const STEPS: usize = 36;
+    const TAGS: [&str; 2] = ["moving", "contested"];
+    let cluster = Cluster::new();
+    let bearer = format!("Bearer {}", cluster.issued(("admin", PASSWORD)));
+    let config = support::sha256(b"{}");
+    let manifests: Vec<(String, Vec<u8>)> = (0..5)
+        .map(|salt| {
+            let content = json!({
+                "schemaVersion": 2,
+                "mediaType": support::OCI,
+                "config": { "mediaType": "application/vnd.oci.empty.v1+json", "digest": config, "size": 2 },
+                "layers": [],
+                "annotations": { "salt": salt.to_string() },
+            });
+            let content = content.to_string().into_bytes();
+            (support::sha256(&content), content)
+        })
+        .collect();
+    let clock = AtomicU64::new(0);
+    let recorded: Mutex<Vec<(usize, Operation)>> = Mutex::default();
+    let step = |random: u64| {
+        let (tag, kind) = ((random % 2) as usize, random / 2 % 8);
+        let (value, from) = ((random / 16 % 5) as u8, (random / 80 % 6) as u8);
+        let server = if random / 480 % 2 == 0 {
+            &cluster.one
+        } else {
+            &cluster.two
+        };
+        let path = format!("/v2/acme/app/manifests/{}", TAGS[tag]);
+        let ask = |method: &str, more: &[(&str, &str)], body: &[u8]| {
+            let headers = [
+                &[("authorization", bearer.as_str()), ("accept", support::OCI)],
+                more,
+            ]
+            .concat();
+            server.ask(method, &path, &headers, body)
+        };
+        let content_type = ("content-type", support::OCI);
+        let (digest, content) = &manifests[usize::from(value)];
+        let called = clock.fetch_add(1, Ordering::SeqCst);
+        let done = match kind {
+            0 | 1 => {
+                let answer = ask("PUT", &[content_type], content);
+                assert_eq!(answer.status, 201, "{answer:?}");
+                assert_eq!(answer.header("docker-content-digest"), digest);
+                Done::Write(value)
+            }
+            2..=4 => {
+                let (name, condition, from) = match manifests.get(usize::from(from)) {
+                    Some((digest, _)) => ("if-match", format!("\"{digest}\""), Some(from)),
+                    None => ("if-none-match", "*".to_owned(), None),
+                };
+                let answer = ask("PUT", &[content_type, (name, &condition)], content);
+                match answer.status {
+                    201 => Done::Swap(from, value, true),
+                    412 => Done::Swap(from, value, false),
+                    _ => panic!("{answer:?}"),
+                }
+            }
+            5 => match ask("DELETE", &[], b"").status {
+                202 => Done::Delete(true),
+                404 => Done::Delete(false),
+                other => panic!("a deletion was answered {other}"),
+            },
+            _ => {
+                let answer = ask("GET", &[], b"");
+                let digest = answer.header("docker-content-digest");
+                match answer.status {
+                    200 => {
+                        let index = manifests.iter().position(|(known, _)| known == digest);
+                        Done::Read(Some(index.unwrap() as u8))
+                    }
+                    404 => Done::Read(None),
+                    _ => panic!("{answer:?}"),
+                }
+            }
+        };
+        let answered = clock.fetch_add(1, Ordering::SeqCst);
+        let operation = Operation {
+            called,
+            answered,
+            done,
+        };
+        recorded.lock().unwrap().push((tag, operation));
+    };
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let step = &step;
+            scope.spawn(move || {
+                let mut state = client.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+                for _ in 0..STEPS {
+                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    step(state >> 33);
+                }
+            });
+        }
+    });
+    let recorded = recorded.into_inner().unwrap();
+    for (tag, name) in TAGS.iter().enumerate() {
+        let of = recorded.iter().filter(|(of, _)| *of == tag);
+        let mut history: Vec<Operation> = of.map(|(_, operation)| *operation).collect();
+        history.sort_by_key(|operation| operation.called);
+        let told: Vec<&Done> = history.iter().map(|operation| &operation.done).collect();
+        let swapped = told
+            .iter()
+            .filter(|done| matches!(done, Done::Swap(_, _, true)))
+            .count();
+        assert!(
+            history.len() > 60 && swapped > 0,
+            "{name}: {} operations",
+            history.len()
+        );
+        assert!(is_linearisable(&history), "{name}: {history:?}");
+    }
 }

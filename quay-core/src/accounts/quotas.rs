@@ -88,7 +88,7 @@ pub struct QuotaReport {
 
 /// Whose quota it is: for the rows, and for the action log.
 struct Owner {
-    owner: QuotaOwner,
+    whose: QuotaOwner,
     namespace: String,
     repository: Option<(RepositoryId, String)>,
 }
@@ -202,7 +202,7 @@ impl Accounts {
     async fn quota_repository(&self, caller: &Caller, name: &RepositoryName) -> Result<Owner, Error> {
         let (_, record) = self.repository_admin(caller, name).await?;
         Ok(Owner {
-            owner: QuotaOwner::Repository(record.id),
+            whose: QuotaOwner::Repository(record.id),
             namespace: name.namespace().to_owned(),
             repository: Some((record.id, name.rest().to_owned())),
         })
@@ -247,10 +247,10 @@ impl Accounts {
     pub async fn quotas(&self, caller: &Caller, place: QuotaPlace<'_>) -> Result<Vec<QuotaView>, Error> {
         let owner = self.quota_reader(caller, place).await?;
         let mut unit = self.0.store.begin_accounts().await?;
-        let own = quotas_of(&mut *unit)?.quota(&owner.owner).await?;
+        let own = quotas_of(&mut *unit)?.quota(&owner.whose).await?;
         let shown = own
             .map(QuotaView::from)
-            .or_else(|| self.default_quota(&owner.owner));
+            .or_else(|| self.default_quota(&owner.whose));
         Ok(shown.into_iter().collect())
     }
 
@@ -261,7 +261,7 @@ impl Accounts {
     pub async fn quota(&self, caller: &Caller, place: QuotaPlace<'_>, id: i64) -> Result<Quota, Error> {
         let owner = self.quota_reader(caller, place).await?;
         let mut unit = self.0.store.begin_accounts().await?;
-        found(&mut *unit, &owner.owner, id).await
+        found(&mut *unit, &owner.whose, id).await
     }
 
     /// Lays down a quota.
@@ -282,7 +282,7 @@ impl Accounts {
             .quota_entry(caller, LogKind::OrgCreateQuota, &owner, &more)
             .await?;
         transact!(self, |unit| async {
-            let made = quotas_of(&mut *unit)?.insert_quota(&owner.owner, bytes).await?;
+            let made = quotas_of(&mut *unit)?.insert_quota(&owner.whose, bytes).await?;
             if made.is_none() {
                 return Err(invalid("there is a quota already, which can be changed"));
             }
@@ -309,7 +309,7 @@ impl Accounts {
             .quota_entry(caller, LogKind::OrgChangeQuota, &owner, &more)
             .await?;
         transact!(self, |unit| async {
-            let mut quota = found(&mut *unit, &owner.owner, id).await?;
+            let mut quota = found(&mut *unit, &owner.whose, id).await?;
             if let Some(bytes) = bytes {
                 quotas_of(&mut *unit)?.resize_quota(id, bytes).await?;
                 quota.limit_bytes = bytes;
@@ -330,7 +330,7 @@ impl Accounts {
             .quota_entry(caller, LogKind::OrgDeleteQuota, &owner, &more)
             .await?;
         transact!(self, |unit| async {
-            found(&mut *unit, &owner.owner, id).await?;
+            found(&mut *unit, &owner.whose, id).await?;
             quotas_of(&mut *unit)?.delete_quota(id).await?;
             unit.accounts().log(&entry).await?;
             Ok(())
@@ -361,7 +361,7 @@ impl Accounts {
             .quota_entry(caller, LogKind::OrgCreateQuotaLimit, &owner, &more)
             .await?;
         transact!(self, |unit| async {
-            let quota = found(&mut *unit, &owner.owner, id).await?;
+            let quota = found(&mut *unit, &owner.whose, id).await?;
             fits(&quota, &limit)?;
             quotas_of(&mut *unit)?
                 .insert_limit(id, limit.kind, limit.percent)
@@ -411,7 +411,7 @@ impl Accounts {
             .quota_entry(caller, LogKind::OrgChangeQuotaLimit, &owner, &more)
             .await?;
         transact!(self, |unit| async {
-            let mut quota = found(&mut *unit, &owner.owner, id).await?;
+            let mut quota = found(&mut *unit, &owner.whose, id).await?;
             let mut changed = limit_of(&quota, limit)?;
             changed.kind = of_kind.unwrap_or(changed.kind);
             changed.percent = at_percent.unwrap_or(changed.percent);
@@ -442,7 +442,7 @@ impl Accounts {
             .quota_entry(caller, LogKind::OrgDeleteQuotaLimit, &owner, &more)
             .await?;
         transact!(self, |unit| async {
-            let quota = found(&mut *unit, &owner.owner, id).await?;
+            let quota = found(&mut *unit, &owner.whose, id).await?;
             limit_of(&quota, limit)?;
             quotas_of(&mut *unit)?.delete_limit(limit).await?;
             unit.accounts().log(&entry).await?;
@@ -498,7 +498,7 @@ impl Accounts {
 impl Owner {
     fn of_namespace(name: &str) -> Self {
         Self {
-            owner: QuotaOwner::Namespace(name.to_owned()),
+            whose: QuotaOwner::Namespace(name.to_owned()),
             namespace: name.to_owned(),
             repository: None,
         }
