@@ -322,3 +322,129 @@ fn the_oci_conformance_tool_finds_nothing_with_sparse_manifests() {
         conformance(&server, version, true);
     }
 }
+
+/// An index of four platforms, a signature of it as cosign stores them, and an SBOM that is about one of its
+/// images: while the index has a tag everything stays, without any tag of its own; then everything goes.
+#[test]
+fn an_index_with_what_is_about_it_stays_and_goes_as_one() {
+    const COLLECTS: &str = "GARBAGE_COLLECTION_FREQUENCY: 1\nDEFAULT_TAG_EXPIRATION: 0s\n\
+                            TAG_EXPIRATION_OPTIONS: [0s]\nPUSH_TEMP_TAG_EXPIRATION_SEC: 1\n";
+    let (data, work) = (TempDir::new().unwrap(), with_image());
+    std::fs::write(work.path().join("config.yaml"), COLLECTS).unwrap();
+    std::fs::write(work.path().join("sbom.json"), r#"{"spdxVersion":"SPDX-2.3"}"#).unwrap();
+    std::fs::write(work.path().join("signature.json"), r#"{"critical":{}}"#).unwrap();
+    let config = work.path().to_str().unwrap();
+    let server = Server::start(command(data.path(), &["--open", "--config", config]));
+    let setup = Setup {
+        server,
+        work,
+        _data: TempDir::new().unwrap(),
+    };
+    let objects = || support::files(&data.path().join("storage/sha256")).len();
+    let oras = |arguments: &[&str]| text(&run(setup.path(), "oras", arguments));
+    let architectures = ["amd64", "arm64", "ppc64le", "s390x"];
+    for architecture in architectures {
+        let image = format!("image:{architecture}");
+        let platform = ["--architecture", architecture, "--os", "linux"];
+        let copy = [
+            &["config", "--image", "image:v1", "--tag", architecture],
+            &platform[..],
+        ]
+        .concat();
+        run(setup.path(), "umoci", &copy);
+        let there = format!(
+            "docker://{}",
+            setup.reference(&format!("org/multi:{architecture}"))
+        );
+        let from = format!("oci:{image}");
+        let push = [
+            "--insecure-policy",
+            "copy",
+            "--dest-tls-verify=false",
+            &from,
+            &there,
+        ];
+        run(setup.path(), "skopeo", &push);
+    }
+    let multi = setup.reference("org/multi");
+    let latest = format!("{multi}:latest");
+    oras(
+        &[
+            &["manifest", "index", "create", "--plain-http", &latest][..],
+            &architectures,
+        ]
+        .concat(),
+    );
+    let digest_of = |reference: &str| {
+        oras(&["manifest", "fetch", "--plain-http", "--descriptor", reference])
+            .split('"')
+            .find(|part| part.starts_with("sha256:"))
+            .map(ToOwned::to_owned)
+            .unwrap()
+    };
+    let (index, arm) = (digest_of(&latest), digest_of(&format!("{multi}:arm64")));
+    // As cosign does: a tag that is named after what is signed, and with newer ones a referrer.
+    let signature = format!("{multi}:{}.sig", index.replace(':', "-"));
+    let kind = "application/vnd.dev.cosign.simplesigning.v1+json";
+    let layer = format!("signature.json:{kind}");
+    oras(&["push", "--plain-http", &signature, &layer]);
+    let about_index = format!("{multi}@{index}");
+    let about_arm = format!("{multi}@{arm}");
+    for (subject, kind, file) in [
+        (&about_index, kind, "signature.json"),
+        (&about_arm, "application/spdx+json", "sbom.json"),
+    ] {
+        oras(&["attach", "--plain-http", "--artifact-type", kind, subject, file]);
+    }
+    let before = objects();
+    let delete = |reference: &str| {
+        let path = format!("/v2/org/multi/manifests/{reference}");
+        assert_eq!(setup.server.ask("DELETE", &path, &[], b"").status, 202);
+    };
+    for architecture in architectures {
+        delete(architecture);
+    }
+    // What comes up for review after these shows that they have been looked at.
+    let looked_at = |what: &str| {
+        let vain = setup.server.push_blob("org/other", what.as_bytes());
+        let path = format!("/v2/org/other/blobs/{vain}");
+        support::until("the collector comes by", || setup.server.get(&path).status == 404);
+    };
+    looked_at("first");
+    looked_at("second");
+    support::until("nothing else is left", || objects() == before);
+    for architecture in architectures {
+        let platform = format!("linux/{architecture}");
+        let back = format!("back-{architecture}");
+        oras(&[
+            "pull",
+            "--plain-http",
+            "--platform",
+            &platform,
+            "-o",
+            &back,
+            &latest,
+        ]);
+    }
+    let found = oras(&["discover", "--plain-http", "--format", "json", &about_arm]);
+    assert!(found.contains("application/spdx+json"), "{found}");
+
+    delete("latest");
+    support::until("the index is gone with what is about it", || {
+        setup.server.get(&format!("/v2/org/multi/manifests/{arm}")).status == 404
+    });
+    let gone = |digest: &str| {
+        setup
+            .server
+            .get(&format!("/v2/org/multi/manifests/{digest}"))
+            .status
+            == 404
+    };
+    support::until("everything is gone but what has a tag", || {
+        gone(&index) && objects() == 2
+    });
+    // The signature that has a tag of its own stays for as long as that is there.
+    let tagged = signature.rsplit(':').next().unwrap();
+    delete(tagged);
+    support::until("nothing is left", || objects() == 0);
+}
