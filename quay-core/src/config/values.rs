@@ -213,6 +213,11 @@ impl<'a> Reader<'a> {
             delete_repositories: self.boolean("FEATURE_REPOSITORY_GARBAGE_COLLECTION")?
                 && self.boolean("FEATURE_NAMESPACE_GARBAGE_COLLECTION")?,
             reserved_labels: self.reserved_labels()?,
+            old_pushes: if self.boolean("FEATURE_RESTRICTED_V1_PUSH")? {
+                Some(self.texts("V1_PUSH_WHITELIST")?.into_iter().collect())
+            } else {
+                None
+            },
             ..Options::default()
         })
     }

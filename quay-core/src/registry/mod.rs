@@ -40,14 +40,18 @@ mod action_log;
 mod blobs;
 mod collect;
 mod condition;
+mod images;
 mod labels;
 mod lists;
 mod manifests;
+mod old_push;
+mod older;
 mod publish;
 mod session;
 mod sweep;
 mod tags;
 mod uploads;
+mod verbs;
 
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -58,17 +62,21 @@ pub use action_log::ActionLogging;
 pub use blobs::{Blob, BlobContent, MountOutcome};
 pub use collect::{Collected, Verdict, judge};
 pub use condition::Condition;
+pub use images::{ImageChain, ListedImage, TaggedImages};
 pub use lists::{CatalogPage, ReferrerPage, TagPage};
 pub use manifests::{ManifestPush, PushedManifest};
+pub use old_push::OldImage;
+pub use older::Lists;
 pub use sweep::Swept;
 pub use tags::{Expiration, HistoryPage, HistoryRequest, TagChange};
 pub use uploads::{Chunk, Upload, UploadStatus};
+pub use verbs::{Verb, WholeImage};
 
 use crate::auth::{Action, Authorizer, Resource};
 use crate::blob_store::BlobStore;
 use crate::caller::{Caller, Principal};
 use crate::error::{Error, ErrorKind, StoreError, StoreErrorKind};
-use crate::manifest::Limits;
+use crate::manifest::{Limits, ManifestSigner};
 use crate::metadata::{
     MetadataStore, RepositoryId, RepositoryKind, RepositoryRecord, RepositoryState, UnitOfWork, Visibility,
 };
@@ -151,6 +159,10 @@ pub struct Options {
     pub delete_repositories: bool,
     /// Beginnings of labels' keys that nobody may give.
     pub reserved_labels: Vec<String>,
+    /// What signs manifests of schema 1 that are made for old clients; they are served without a signature else.
+    pub manifest_signer: Option<Arc<dyn ManifestSigner>>,
+    /// The namespaces that Docker's first protocol may push to; `None` for all.
+    pub old_pushes: Option<HashSet<String>>,
 }
 
 /// How long pages of lists are.
@@ -194,6 +206,8 @@ impl Default for Options {
             tag_lifetime: (Duration::from_hours(1), Duration::from_hours(104 * 7 * 24)),
             delete_repositories: true,
             reserved_labels: RESERVED_LABELS.map(str::to_owned).to_vec(),
+            manifest_signer: None,
+            old_pushes: None,
         }
     }
 }
@@ -216,6 +230,10 @@ struct Inner {
     busy: Mutex<HashSet<String>>,
     /// Pulls that are not in the action log yet.
     pulls: action_log::PullLog,
+    /// Where images were found by their ids.
+    images: Mutex<images::Places>,
+    /// Held while a repository is looked through for an image.
+    image_search: futures::lock::Mutex<()>,
 }
 
 impl Registry {
@@ -247,6 +265,8 @@ impl Registry {
             large_manifests: futures::lock::Mutex::default(),
             busy: Mutex::default(),
             pulls: action_log::PullLog::default(),
+            images: Mutex::default(),
+            image_search: futures::lock::Mutex::default(),
         }))
     }
 
