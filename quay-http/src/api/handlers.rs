@@ -1,6 +1,7 @@
 //! Which function answers which operation.
 
 mod applications;
+mod images;
 mod lists;
 mod manifests;
 mod organizations;
@@ -158,6 +159,7 @@ handlers! {
     "getApplicationInformation" => applications::information,
     "getErrorDescription" => super::errors::describe,
     "getGlobalMessages" => superusers::messages,
+    "getImage" => images::get,
     "getInstallUser" => superusers::get_user,
     "getLoggedInUser" => users::me_call,
     "getManifestLabel" => manifests::get_label,
@@ -205,8 +207,10 @@ handlers! {
     "listRepoTokens" => super::repotoken::gone,
     "listRepoUserPermissions" => permissions::list_users,
     "listRepos" => repositories::list,
+    "listRepositoryImages" => images::list,
     "listServiceKeys" => superusers::list_keys,
     "listStarredRepos" => users::stars,
+    "listTagImages" => images::of_tag,
     "listUserAuthorizations" => users::authorizations,
     "listUserNotifications" => users::notices,
     "logout" => users::sign_out,
