@@ -60,6 +60,7 @@ impl OldLogin {
         self
     }
 
+    #[cfg(feature = "verbs")]
     pub(crate) const fn accounts(&self) -> Option<&Accounts> {
         self.accounts.as_ref()
     }

@@ -19,6 +19,10 @@ pub const EMPTY_LAYER_BYTES: &[u8] = &[
     0x58, 0x00, 0x08, 0x00, 0x00, 0xff, 0xff, 0x2e, 0xaf, 0xb5, 0xef, 0x00, 0x04, 0x00, 0x00,
 ];
 
+/// Images that a chain has at the most: several times what Docker makes of any image. Whoever looks at one is told
+/// of all that it was made from.
+pub const LONGEST_CHAIN: usize = 500;
+
 /// Media types of layers that hold files.
 const LAYERS: [&str; 5] = [
     "application/vnd.docker.image.rootfs.diff.tar",
@@ -53,7 +57,8 @@ pub struct V1Image {
 impl V1Image {
     /// The chain of a manifest with its configuration, the oldest first. Ids that the manifest does not hold are
     /// made from what the images consist of, so that they are the same wherever the manifest lies. `None` for
-    /// what is no image, has no layers, or has layers that lie elsewhere.
+    /// what is no image, has no layers or
+    /// more than [`LONGEST_CHAIN`] steps, or has layers that lie elsewhere.
     #[must_use]
     pub fn chain(manifest: &ManifestRecord, config: Option<&[u8]>) -> Option<Vec<Self>> {
         let document = json::parse(&manifest.bytes, &Limits::default()).ok()?;
@@ -116,7 +121,11 @@ pub fn config_digest(manifest: &ManifestRecord) -> Option<Digest> {
 
 /// The chain that a schema 1 manifest holds, the newest first.
 fn stored(document: &Value) -> Option<Vec<V1Image>> {
-    let layers = list(document, "fsLayers").into_iter();
+    let layers = list(document, "fsLayers");
+    if layers.len() > LONGEST_CHAIN {
+        return None;
+    }
+    let layers = layers.into_iter();
     let mut chain = layers
         .zip(list(document, "history"))
         .map(|(layer, history)| {
@@ -157,7 +166,7 @@ fn made(document: &Value, config: &[u8]) -> Option<Vec<V1Image>> {
     };
     let config_digest = document.pointer("/config/digest")?.as_str()?;
     let steps = steps(config, layers.len());
-    let last = steps.len().checked_sub(1)?;
+    let last = steps.len().checked_sub(1).filter(|&last| last < LONGEST_CHAIN)?;
     let mut blobs = layers.into_iter();
     let mut chain: Vec<V1Image> = Vec::with_capacity(steps.len());
     for (index, step) in steps.into_iter().enumerate() {
@@ -362,6 +371,12 @@ mod tests {
         assert!(V1Image::chain(&image_of(&json!([layer("a")])), Some(b"[]")).is_none());
         let helm = image("application/vnd.cncf.helm.config.v1+json", &json!([layer("a")]));
         assert!(V1Image::chain(&helm, config).is_none());
+        for (steps, is_image) in [(LONGEST_CHAIN, true), (LONGEST_CHAIN + 1, false)] {
+            let empty = json!({ "empty_layer": true });
+            let config = json!({ "history": vec![empty; steps] }).to_string();
+            let chain = V1Image::chain(&image_of(&json!([])), Some(config.as_bytes()));
+            assert_eq!(chain.is_some(), is_image, "{steps}");
+        }
         let index = record(
             MediaType::OCI_INDEX,
             &json!({ "schemaVersion": 2, "manifests": [] }),

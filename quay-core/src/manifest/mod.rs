@@ -15,7 +15,7 @@ mod schema1;
 use bytes::Bytes;
 use serde_json::Value;
 
-pub use history::{EMPTY_LAYER, EMPTY_LAYER_BYTES, V1Image, config_digest, is_image_id};
+pub use history::{EMPTY_LAYER, EMPTY_LAYER_BYTES, LONGEST_CHAIN, V1Image, config_digest, is_image_id};
 pub use labels::{EXPIRES_AFTER, expires_after, is_label_key, label_media_type};
 pub use layers::{ManifestLayer, ManifestView};
 pub use older::{Accepted, ManifestSigner, default_child, schema1, signed, wants_signature};

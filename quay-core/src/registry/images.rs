@@ -26,6 +26,8 @@ const SEARCHED: usize = 500;
 const PAGE: usize = 100;
 /// Images of a repository that are listed.
 const LISTED: usize = 10_000;
+/// Bytes that are said of the images that are listed, those that they were made from included.
+const LISTED_BYTES: usize = 16 << 20;
 /// Images whose place is remembered.
 const REMEMBERED: usize = 50_000;
 
@@ -177,6 +179,7 @@ impl Registry {
         let _turn = self.0.image_search.lock().await;
         let mut listed: Vec<ListedImage> = Vec::new();
         let mut places: HashMap<String, usize> = HashMap::new();
+        let mut left = LISTED_BYTES;
         for (digest, tags) in self.newest(name).await? {
             let Some(chain) = self.live_chain(name, &digest).await? else {
                 continue;
@@ -192,9 +195,11 @@ impl Registry {
                     entry.tags.extend(pointing);
                     continue;
                 }
-                if listed.len() >= LISTED {
+                let bytes = image.json.len() + index * image.id.len();
+                let Some(rest) = left.checked_sub(bytes).filter(|_| listed.len() < LISTED) else {
                     continue;
-                }
+                };
+                left = rest;
                 places.insert(image.id.clone(), listed.len());
                 let ancestors = chain.images.iter().take(index).rev();
                 listed.push(ListedImage {

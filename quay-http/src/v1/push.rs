@@ -5,7 +5,7 @@ use futures::StreamExt as _;
 use http::header::SET_COOKIE;
 use http::{HeaderName, StatusCode};
 use quay_core::blob_store::ByteStream;
-use quay_core::manifest::V1Image;
+use quay_core::manifest::{LONGEST_CHAIN, V1Image};
 use quay_core::registry::{Chunk, Condition, OldImage, Upload};
 use quay_core::{Algorithm, Digest, Error, ErrorKind, Hasher, Principal, Reference, RepositoryName, Tag};
 use serde::{Deserialize, Serialize};
@@ -19,9 +19,6 @@ use crate::response::{Answer, AnswerExt as _, answer};
 
 const CHECKSUM: HeaderName = HeaderName::from_static("x-docker-checksum");
 const PAYLOAD_CHECKSUM: HeaderName = HeaderName::from_static("x-docker-checksum-payload");
-
-/// Images that one push may have: more than Docker makes of any image.
-const MOST: usize = 1000;
 
 /// What has been pushed.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -157,7 +154,7 @@ impl Exchange<'_> {
             })?;
         }
         pushed.images.retain(|known| known.id != id);
-        if pushed.images.len() >= MOST {
+        if pushed.images.len() >= LONGEST_CHAIN {
             return Err(invalid("a push has too many images"));
         }
         pushed.images.push(PushedImage {
@@ -251,6 +248,8 @@ impl Exchange<'_> {
             None => Pushed::default(),
         };
         let mut images: Vec<OldImage> = Vec::new();
+        // All of it becomes one manifest.
+        let mut room = registry.options().manifest.bytes;
         let mut next = Some(id.clone());
         while let Some(known) = next
             .as_ref()
@@ -260,6 +259,13 @@ impl Exchange<'_> {
                 return Err(invalid("an image is made from itself"));
             }
             let json = self.read(name, &known.json.parse()?).await?;
+            let too_large = || {
+                Error::new(
+                    ErrorKind::ManifestTooLarge,
+                    "the images say too much for one manifest",
+                )
+            };
+            room = room.checked_sub(json.len()).ok_or_else(too_large)?;
             let json = String::from_utf8(json.to_vec()).map_err(|_| no_push())?;
             let layer = known
                 .layer
