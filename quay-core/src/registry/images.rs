@@ -324,12 +324,11 @@ impl Registry {
             let is_last = rows.len() < PAGE;
             after = rows.last().map(TagPosition::from);
             for row in rows {
-                match places.get(&row.digest).and_then(|&place| found.get_mut(place)) {
-                    Some((_, tags)) => tags.push(row.name),
-                    None => {
-                        places.insert(row.digest, found.len());
-                        found.push((row.digest, vec![row.name]));
-                    }
+                if let Some((_, tags)) = places.get(&row.digest).and_then(|&place| found.get_mut(place)) {
+                    tags.push(row.name);
+                } else {
+                    places.insert(row.digest, found.len());
+                    found.push((row.digest, vec![row.name]));
                 }
             }
             if is_last {

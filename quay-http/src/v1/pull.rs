@@ -1,12 +1,14 @@
 //! Reading: repositories, tags and images.
 
+use std::fmt::Write as _;
+
 use futures::StreamExt as _;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, IF_MODIFIED_SINCE, LAST_MODIFIED, LOCATION};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use quay_core::blob_store::{BlobBody, Redirects};
 use quay_core::manifest::is_image_id;
 use quay_core::registry::Lists;
-use quay_core::{Error, MediaType, RepositoryName, StoreError, Tag};
+use quay_core::{Error, MediaType, RepositoryName, StoreError, StoreErrorKind, Tag};
 use serde_json::{Value, json};
 
 use super::route::ImagePart;
@@ -19,6 +21,14 @@ const SIZE: HeaderName = HeaderName::from_static("x-docker-size");
 const FOR_A_YEAR: &str = "max-age=31536000";
 /// So it may as well have been like that for ever.
 const EVER: &str = "Thu, 01 Jan 1970 00:00:00 GMT";
+
+/// How far a list of tags has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Written {
+    Nothing,
+    Begin,
+    Tags,
+}
 
 fn ok(body: &Value) -> Answer {
     json_answer(StatusCode::OK, "application/json", body)
@@ -37,36 +47,30 @@ impl Exchange<'_> {
         let registry = self.service.registry.clone();
         let (name, caller) = (name.clone(), self.caller.clone());
         let first = registry.tagged_images(&name, None, &caller).await?;
-        let pages = futures::stream::try_unfold(Some((first, true)), move |page| {
+        let pages = futures::stream::try_unfold(Some((first, Written::Nothing)), move |state| {
             let (registry, name, caller) = (registry.clone(), name.clone(), caller.clone());
             async move {
-                let Some((page, is_first)) = page else {
+                let Some((page, mut written)) = state else {
                     return Ok(None);
                 };
-                let mut text = String::from(if is_first { "{" } else { "" });
-                for (index, (tag, id)) in page.tags.iter().enumerate() {
-                    if !is_first || index > 0 {
-                        text.push_str(", ");
-                    }
-                    text.push_str(&format!("\"{tag}\": \"{id}\""));
+                let mut text = String::new();
+                if written == Written::Nothing {
+                    text.push('{');
+                    written = Written::Begin;
                 }
-                // A page without images leaves nothing to be told from the first.
-                let still_first = is_first && page.tags.is_empty();
-                let next = match page.next {
-                    Some(after) => {
-                        let next = registry.tagged_images(&name, Some(after), &caller).await;
-                        let next = next.map_err(|error| {
-                            StoreError::new(quay_core::StoreErrorKind::Other, "list tags").with_source(error)
-                        })?;
-                        Some((next, false))
-                    }
-                    None => {
-                        text.push('}');
-                        None
-                    }
+                for (tag, id) in &page.tags {
+                    let comma = if written == Written::Tags { ", " } else { "" };
+                    // Neither holds anything that JSON would escape.
+                    let _ = write!(text, "{comma}\"{tag}\": \"{id}\"");
+                    written = Written::Tags;
+                }
+                let Some(after) = page.next else {
+                    text.push('}');
+                    return Ok(Some((text.into(), None)));
                 };
-                let next = next.map(|(page, _)| (page, still_first));
-                Ok::<_, StoreError>(Some((text.into(), next)))
+                let failed = |error| StoreError::new(StoreErrorKind::Other, "list tags").with_source(error);
+                let next = registry.tagged_images(&name, Some(after), &caller).await;
+                Ok::<_, StoreError>(Some((text.into(), Some((next.map_err(failed)?, written)))))
             }
         });
         Ok(answer(StatusCode::OK)

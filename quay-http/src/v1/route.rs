@@ -93,18 +93,22 @@ impl Route {
     /// The methods that the path answers, as `Allow` lists them.
     pub(super) const fn methods(&self) -> &'static str {
         match self {
-            Self::Ping | Self::InternalPing | Self::Tags { .. } => "GET, HEAD",
-            Self::Users => "GET, HEAD, POST",
-            Self::User | Self::Repository { .. } | Self::Auth => "PUT",
-            Self::Images { .. } | Self::Tag { .. } => "GET, HEAD, PUT, DELETE",
-            Self::Image {
-                part: ImagePart::Checksum,
-                ..
-            } => "PUT",
-            Self::Image {
+            Self::Ping
+            | Self::InternalPing
+            | Self::Tags { .. }
+            | Self::Image {
                 part: ImagePart::Ancestry,
                 ..
             } => "GET, HEAD",
+            Self::Users => "GET, HEAD, POST",
+            Self::User
+            | Self::Repository { .. }
+            | Self::Auth
+            | Self::Image {
+                part: ImagePart::Checksum,
+                ..
+            } => "PUT",
+            Self::Images { .. } | Self::Tag { .. } => "GET, HEAD, PUT, DELETE",
             Self::Image { .. } => "GET, HEAD, PUT",
         }
     }

@@ -26,9 +26,8 @@ impl State {
             .iter()
             .filter_map(|line| line.to_str().ok());
         let cookies = lines.flat_map(|line| line.split(';'));
-        let ours = cookies.filter_map(|cookie| cookie.trim().strip_prefix(NAME)?.strip_prefix('='));
-        ours.filter_map(|sealed| Self::read(&seal.open(PURPOSE, sealed)?))
-            .next()
+        let mut ours = cookies.filter_map(|cookie| cookie.trim().strip_prefix(NAME)?.strip_prefix('='));
+        ours.find_map(|sealed| Self::read(&seal.open(PURPOSE, sealed)?))
             .unwrap_or_default()
     }
 

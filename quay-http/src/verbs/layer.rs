@@ -1,6 +1,7 @@
 //! Layers as streams of the archive in them.
 
 use std::io::{self, BufReader, Read};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
@@ -69,7 +70,7 @@ impl Stored {
             Pieces::File(part) => {
                 let length = self.left.min(PIECE);
                 let start = part.range.start + part.range.length - self.left;
-                let part = FileRange::new(part.file.clone(), ResolvedRange::new(start, length));
+                let part = FileRange::new(Arc::clone(&part.file), ResolvedRange::new(start, length));
                 Ok(part.read()?.into())
             }
             Pieces::Stream(pieces) => loop {

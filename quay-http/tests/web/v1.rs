@@ -126,8 +126,8 @@ async fn what_is_pushed_can_be_pulled() {
     let host = Host::new().await;
     let mut pusher = Client::of("alice");
     push(&host, &mut pusher).await;
-    let pushes = logged(&host, "push_repo").await;
-    assert_eq!((pushes.len(), &pushes[0]["tag"]), (1, &json!("latest")));
+    let logs = logged(&host, "push_repo").await;
+    assert_eq!((logs.len(), &logs[0]["tag"]), (1, &json!("latest")));
 
     // By the second protocol it is a signed manifest of schema 1.
     let token = host
@@ -222,8 +222,12 @@ async fn what_is_pushed_can_be_pulled() {
     let pulls = logged(&host, "pull_repo").await;
     let by_v1 = pulls.iter().filter(|pull| pull.get("tag").is_none());
     assert_eq!(by_v1.count(), 3, "{pulls:?}");
+}
 
-    // A second push builds upon what is there; a tag can be deleted.
+#[tokio::test]
+async fn a_second_push_builds_upon_what_is_there() {
+    let host = Host::new().await;
+    push(&host, &mut Client::of("alice")).await;
     let mut again = Client::of("alice");
     again.begin(&host, "PUT", &format!("{APP}/")).await;
     let image = format!("/v1/images/{}", id('3'));
@@ -300,8 +304,10 @@ async fn who_may_not_is_answered_403() {
         );
     }
     for authorization in ["Basic YWxpY2U6d3Jvbmc=", "Token sigv2=no", "Token x", "Bearer x"] {
-        let mut client = Client::default();
-        client.authorization = authorization.to_owned();
+        let mut client = Client {
+            authorization: authorization.to_owned(),
+            cookie: String::new(),
+        };
         let seen = client.ask(&host, "GET", &format!("{APP}/tags"), &[], "").await;
         assert_eq!(seen.status, 401, "{authorization}");
         assert!(seen.header("www-authenticate").starts_with("Basic "));
@@ -410,4 +416,40 @@ async fn logins_and_pings() {
     );
     assert_eq!(host.get("/v1/users").await.status, 404);
     assert_eq!(alice.put(&host, "/v1/users/alice/", "{}").await, 403);
+}
+
+/// Tags that point at no image are passed over, a whole page of them, too.
+#[tokio::test]
+async fn tags_are_listed_over_pages() {
+    let host = Host::new().await;
+    push(&host, &mut Client::of("alice")).await;
+    let token = host
+        .token_of("alice", &["repository:alice/app:pull,push"])
+        .await
+        .token();
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str())];
+    let config = "{}";
+    let path = format!("/v2/alice/app/blobs/uploads/?digest={}", sha256(config));
+    assert_eq!(host.ask("POST", &path, &headers, config).await.status, 201);
+    let media_type = "application/vnd.oci.image.manifest.v1+json";
+    let artifact = json!({
+        "schemaVersion": 2, "mediaType": media_type, "layers": [],
+        "config": { "mediaType": "application/vnd.example", "digest": sha256(config), "size": 2 },
+    })
+    .to_string();
+    for number in 0..120 {
+        let path = format!("/v2/alice/app/manifests/a{number:03}");
+        let headers = [headers[0], ("content-type", media_type)];
+        assert_eq!(host.ask("PUT", &path, &headers, &artifact).await.status, 201);
+    }
+    let mut client = Client::of("alice");
+    let seen = client.ask(&host, "GET", &format!("{APP}/tags"), &[], "").await;
+    assert_eq!(seen.json(), json!({ "latest": id('2') }), "{}", seen.text());
+    let seen = client
+        .ask(&host, "DELETE", &format!("{APP}/tags/latest"), &[], "")
+        .await;
+    assert_eq!(seen.status, 200);
+    let seen = client.ask(&host, "GET", &format!("{APP}/tags"), &[], "").await;
+    assert_eq!(seen.text(), "{}");
 }

@@ -167,7 +167,7 @@ fn long_names_and_attributes_travel_along() {
     let entries = [format!("{long}=1"), format!("{linked}=>{long}")];
     let lower = layer(&[&entries[0], &entries[1]]);
     let whiteout = format!("{}/.wh.file", "directory/".repeat(20));
-    let seen = tree(&merged(&[lower.clone()]).unwrap());
+    let seen = tree(&merged(std::slice::from_ref(&lower)).unwrap());
     assert_eq!(seen.len(), 2);
     let seen = tree(&merged(&[layer(&[&whiteout]), lower]).unwrap());
     let expected = linked.replace("//", "/");
