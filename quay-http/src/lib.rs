@@ -19,6 +19,7 @@ mod linger;
     reason = "a read-only mapping and asking whether it is in memory; see the module"
 )]
 mod mapped;
+mod old_login;
 mod protocol;
 #[cfg(feature = "client")]
 mod recaptcha;
@@ -32,6 +33,9 @@ mod site;
 #[cfg(feature = "smtp")]
 mod smtp;
 mod token;
+mod v1;
+#[cfg(feature = "verbs")]
+mod verbs;
 
 pub use api::{ApiService, ApiSettings, HealthCheck, HealthLevel, WebService};
 pub use attempts::LoginAttempts;
@@ -50,3 +54,6 @@ pub use site::Site;
 #[cfg(feature = "smtp")]
 pub use smtp::{InvalidMailServer, SmtpMailer};
 pub use token::TokenService;
+pub use v1::V1Service;
+#[cfg(feature = "verbs")]
+pub use verbs::VerbsService;

@@ -15,6 +15,9 @@ use crate::federation::FederationService;
 use crate::keys::KeyService;
 use crate::service::RegistryService;
 use crate::token::TokenService;
+use crate::v1::V1Service;
+#[cfg(feature = "verbs")]
+use crate::verbs::VerbsService;
 
 /// Sends each request to the service that its path belongs to: the registry protocol below `/v2` with its
 /// tokens at `/v2/auth`, the REST API below `/api`, the key server below `/keys`, robots' exchange of tokens, and all else to the pages
@@ -30,6 +33,9 @@ pub struct Site {
     keys: KeyService,
     federation: FederationService,
     web: WebService,
+    v1: Option<V1Service>,
+    #[cfg(feature = "verbs")]
+    verbs: Option<VerbsService>,
 }
 
 /// Who answers.
@@ -40,6 +46,9 @@ enum Part {
     Api,
     Keys,
     Federation,
+    V1,
+    #[cfg(feature = "verbs")]
+    Verbs,
     Web,
 }
 
@@ -52,6 +61,9 @@ impl Part {
             _ if ApiService::serves(path) => Self::Api,
             _ if path.starts_with("/keys/") => Self::Keys,
             _ if FederationService::serves(path) => Self::Federation,
+            _ if V1Service::serves(path) => Self::V1,
+            #[cfg(feature = "verbs")]
+            _ if VerbsService::serves(path) => Self::Verbs,
             _ => Self::Web,
         }
     }
@@ -75,7 +87,25 @@ impl Site {
             keys,
             federation,
             web,
+            v1: None,
+            #[cfg(feature = "verbs")]
+            verbs: None,
         }
+    }
+
+    /// Serves Docker's first protocol below `/v1` as well.
+    #[must_use]
+    pub fn with_v1(mut self, v1: V1Service) -> Self {
+        self.v1 = Some(v1);
+        self
+    }
+
+    /// Serves image verbs below `/c1` as well.
+    #[cfg(feature = "verbs")]
+    #[must_use]
+    pub fn with_verbs(mut self, verbs: VerbsService) -> Self {
+        self.verbs = Some(verbs);
+        self
     }
 }
 
@@ -99,6 +129,15 @@ where
             Part::Api => self.api.call(request),
             Part::Keys => self.keys.call(request),
             Part::Federation => self.federation.call(request),
+            Part::V1 => match &mut self.v1 {
+                Some(v1) => v1.call(request),
+                None => self.web.call(request),
+            },
+            #[cfg(feature = "verbs")]
+            Part::Verbs => match &mut self.verbs {
+                Some(verbs) => verbs.call(request),
+                None => self.web.call(request),
+            },
             Part::Web => self.web.call(request),
         }
     }
@@ -121,6 +160,10 @@ mod tests {
             ("/oauth/authorize", Part::Web),
             ("/v2/org/app/manifests/latest", Part::Registry),
             ("/v2x", Part::Web),
+            ("/v1/_ping", Part::V1),
+            ("/v1", Part::Web),
+            #[cfg(feature = "verbs")]
+            ("/c1/squash/org/app/v1", Part::Verbs),
             ("/api/v1/user/", Part::Api),
             ("/api/v2/user/", Part::Api),
             ("/api", Part::Web),

@@ -18,8 +18,8 @@ use quay_core::http::HttpClient;
 use quay_core::runtime::Runtime;
 use quay_http::{
     ApiService, ApiSettings, FederationService, InvalidMailServer, KeyService, LoginAttempts, Recaptcha,
-    RegistryService, ReqwestClient, Settings, Site, SmtpMailer, TokenService, TokioSpawner, WebService,
-    tokio_runtime,
+    RegistryService, ReqwestClient, Settings, Site, SmtpMailer, TokenService, TokioSpawner, V1Service,
+    VerbsService, WebService, tokio_runtime,
 };
 use semver::VersionReq;
 
@@ -188,20 +188,30 @@ pub(crate) async fn site(
     let token_settings = settings
         .clone()
         .with_authenticators(vec![Arc::clone(&credentials)]);
+    let both = vec![
+        Arc::clone(&credentials),
+        Arc::clone(&tokens) as Arc<dyn Authenticator>,
+    ];
+    let old_settings = settings.clone().with_authenticators(both);
     let api_settings = ApiSettings::default()
         .with_login_attempts(attempts)
         .with_authenticators(vec![Arc::new(oauth), credentials])
         .with_nested_names(config.registry.nested_names);
     let api = ApiService::new(accounts.clone(), registry.clone(), api_settings);
     let web = WebService::new(&api, checks);
-    Ok(Site::new(
+    let v1 = V1Service::new(accounts.clone(), registry.clone(), old_settings.clone());
+    let verbs = VerbsService::new(registry.clone(), old_settings)
+        .with_accounts(accounts.clone())
+        .with_aci(config.aci_conversion);
+    let site = Site::new(
         RegistryService::new(registry.clone(), settings.with_authenticators(vec![tokens])),
         TokenService::new(accounts.clone(), registry, token_settings),
         api,
         KeyService::new(accounts.clone()),
         FederationService::new(accounts),
         web,
-    ))
+    );
+    Ok(site.with_v1(v1).with_verbs(verbs))
 }
 
 /// What accounts are told, with an address that clients can be sent to.

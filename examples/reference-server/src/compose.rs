@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use quay_auth::ManifestKey;
 use quay_core::Registry;
 use quay_core::auth::Authorizer;
 use quay_core::config::{Config, Database, DatabaseConnection, DatabaseTls, DatabaseTlsMode, StorageEngine};
@@ -44,6 +45,11 @@ pub(crate) fn registry(
 ) -> Registry {
     let mut options = config.registry.clone();
     options.action_log = action_log;
+    // Nothing rests on this key, so each process makes its own.
+    match ManifestKey::generate() {
+        Ok(key) => options.manifest_signer = Some(Arc::new(key)),
+        Err(error) => tracing::warn!(%error, "manifests of schema 1 are served without a signature"),
+    }
     Registry::with_options(
         stores.metadata,
         stores.locations,

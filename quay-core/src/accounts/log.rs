@@ -42,6 +42,7 @@ kinds! {
     CreateRepo = "create_repo",
     PushRepo = "push_repo",
     PullRepo = "pull_repo",
+    RepoVerb = "repo_verb",
     DeleteRepo = "delete_repo",
     SetRepoDescription = "set_repo_description",
     ChangeRepoVisibility = "change_repo_visibility",

@@ -145,6 +145,21 @@ impl Accounts {
         Ok(())
     }
 
+    /// Insists that a repository's namespace is not switched off.
+    ///
+    /// # Errors
+    /// [`Rejected`](ErrorKind::Rejected), or a store's.
+    pub async fn require_enabled(&self, name: &RepositoryName) -> Result<(), Error> {
+        let namespace = self.reader().account(AccountKey::Name(name.namespace())).await?;
+        if namespace.is_some_and(|namespace| !namespace.enabled) {
+            return Err(Error::new(
+                ErrorKind::Rejected,
+                "Namespace is disabled. Please contact your system administrator.",
+            ));
+        }
+        Ok(())
+    }
+
     /// Issues a token for the registry protocol that grants what the caller may do of what is asked for.
     ///
     /// # Errors

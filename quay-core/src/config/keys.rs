@@ -335,7 +335,7 @@ keys! {
     "FEATURE_PUBLIC_CATALOG" Boolean "false" - [in_effect];
     "FEATURE_RATE_LIMITS" Boolean "false" - [];
     "FEATURE_REFERRERS_API" Boolean "true" - [in_effect];
-    "FEATURE_RESTRICTED_V1_PUSH" Boolean "false" - [];
+    "FEATURE_RESTRICTED_V1_PUSH" Boolean "false" - [in_effect];
     "FEATURE_SPARSE_INDEX" Boolean "false" - [in_effect];
     "LIBRARY_NAMESPACE" Text r#""library""# - [in_effect];
     "MANIFESTS_ENDPOINT_READ_TIMEOUT" Text "null" - [nullable];
@@ -347,7 +347,7 @@ keys! {
     "REGISTRY_STATE" Text r#""normal""# - [in_effect];
     "SIGNED_GRANT_EXPIRATION_SEC" Number "86400" - [];
     "V1_ONLY_DOMAIN" Text "null" - [nullable];
-    "V1_PUSH_WHITELIST" List "[]" - [];
+    "V1_PUSH_WHITELIST" List "[]" - [in_effect];
     "V22_NAMESPACE_BLACKLIST" List "[]" - [];
     "V2_PAGINATION_SIZE" Number "50" - [in_effect];
     "V3_UPGRADE_MODE" Text "null" - [nullable];
@@ -557,7 +557,7 @@ keys! {
     "BITTORRENT_FILENAME_PEPPER" Text "null" - [nullable secret];
     "BITTORRENT_PIECE_SIZE" Number "524288" - [];
     "BITTORRENT_WEBSEED_LIFETIME" Number "3600" - [];
-    "FEATURE_ACI_CONVERSION" Boolean "false" - [];
+    "FEATURE_ACI_CONVERSION" Boolean "false" - [in_effect];
     "FEATURE_BITTORRENT" Boolean "false" - [];
     "GPG2_PRIVATE_KEY_FILENAME" Text "null" - [nullable];
     "GPG2_PRIVATE_KEY_NAME" Text "null" - [nullable];

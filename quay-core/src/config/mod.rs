@@ -143,6 +143,8 @@ pub struct Config {
     pub database_connection: DatabaseConnection,
     /// What the registry accepts.
     pub registry: Options,
+    /// `FEATURE_ACI_CONVERSION`: whether images are converted into App Container Images.
+    pub aci_conversion: bool,
     /// When garbage is collected.
     pub garbage: GarbageConfig,
     /// What accounts may do, and how long things last. Without `SERVER_HOSTNAME`, for `localhost`: the
@@ -226,6 +228,7 @@ impl Config {
             server_hostname,
             preferred_url_scheme,
             storage: reader.storage()?,
+            aci_conversion: reader.boolean("FEATURE_ACI_CONVERSION")?,
             database,
             database_connection,
             garbage,

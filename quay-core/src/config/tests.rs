@@ -375,3 +375,25 @@ fn connections_to_databases_are_what_the_drivers_of_quay_make_of_them() {
         "{warnings:?}"
     );
 }
+
+#[test]
+fn old_formats() {
+    let read = |yaml: &Value| Config::from_map(yaml.as_object().unwrap()).unwrap();
+    let config = read(&json!({}));
+    assert!(!config.aci_conversion);
+    assert_eq!(config.registry.old_pushes, None);
+    let config = read(&json!({
+        "FEATURE_ACI_CONVERSION": true,
+        "FEATURE_RESTRICTED_V1_PUSH": true,
+        "V1_PUSH_WHITELIST": ["org"],
+    }));
+    assert!(config.aci_conversion);
+    assert!(config.registry.old_pushes.unwrap().contains("org"));
+    // The list means nothing as long as nothing is restricted.
+    assert_eq!(
+        read(&json!({ "V1_PUSH_WHITELIST": ["org"] })).registry.old_pushes,
+        None
+    );
+    let config = read(&json!({ "FEATURE_RESTRICTED_V1_PUSH": true }));
+    assert!(config.registry.old_pushes.unwrap().is_empty());
+}

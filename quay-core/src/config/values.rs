@@ -218,6 +218,11 @@ impl<'a> Reader<'a> {
                 None
             },
             reserved_labels: self.reserved_labels()?,
+            old_pushes: if self.boolean("FEATURE_RESTRICTED_V1_PUSH")? {
+                Some(self.texts("V1_PUSH_WHITELIST")?.into_iter().collect())
+            } else {
+                None
+            },
             ..Options::default()
         })
     }

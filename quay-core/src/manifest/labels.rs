@@ -11,7 +11,7 @@ use crate::config::duration;
 pub const EXPIRES_AFTER: &str = "quay.expires-after";
 
 /// Configurations of images; others say nothing of labels.
-const IMAGE_CONFIGS: [&str; 2] = [
+pub(super) const IMAGE_CONFIGS: [&str; 2] = [
     "application/vnd.docker.container.image.v1+json",
     "application/vnd.oci.image.config.v1+json",
 ];

@@ -5,16 +5,20 @@
 //! key that occurs twice, fields of two kinds of manifest in one document.
 
 mod config;
+mod history;
 mod json;
 mod labels;
 mod layers;
+mod older;
 mod schema1;
 
 use bytes::Bytes;
 use serde_json::Value;
 
+pub use history::{EMPTY_LAYER, EMPTY_LAYER_BYTES, LONGEST_CHAIN, V1Image, config_digest, is_image_id};
 pub use labels::{EXPIRES_AFTER, expires_after, is_label_key, label_media_type};
 pub use layers::{ManifestLayer, ManifestView};
+pub use older::{Accepted, ManifestSigner, default_child, schema1, signed, wants_signature};
 pub use schema1::Schema1Name;
 
 use crate::digest::{Algorithm, Digest};
@@ -229,6 +233,8 @@ impl Manifest {
                 limits.descriptors
             )));
         }
+        // Every repository has the empty layer.
+        let required = required && !(kind == EdgeKind::Layer && digest.to_string() == EMPTY_LAYER);
         self.names.push(Named {
             kind,
             digest,

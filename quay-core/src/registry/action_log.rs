@@ -207,6 +207,30 @@ impl Registry {
         };
         metadata.insert("mediaType".to_owned(), media_type.as_str().into());
         let entry = self.log_entry(LogKind::PullRepo, name, record.id, caller, metadata);
+        self.note(entry).await
+    }
+
+    /// Notes that something else was read than a manifest, as [`log_pull`](Self::log_pull) does.
+    pub(super) async fn log_reading(
+        &self,
+        kind: LogKind,
+        name: &RepositoryName,
+        repository: RepositoryId,
+        more: Value,
+        caller: &Caller,
+    ) -> Result<(), Error> {
+        if !self.logs() || self.0.options.read_only {
+            return Ok(());
+        }
+        let mut metadata = about(name);
+        if let Value::Object(more) = more {
+            metadata.extend(more);
+        }
+        let entry = self.log_entry(kind, name, repository, caller, metadata);
+        self.note(entry).await
+    }
+
+    async fn note(&self, entry: LogEntry) -> Result<(), Error> {
         let (start, written) = {
             let mut pending = self.0.pulls.0.lock().unwrap_or_else(PoisonError::into_inner);
             let wait = self.0.options.action_log == ActionLogging::Strict || pending.entries.len() >= WAITING;

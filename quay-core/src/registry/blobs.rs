@@ -11,6 +11,7 @@ use crate::blob_store::{BlobBody, Open, Redirects};
 use crate::caller::Caller;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, StoreError, StoreErrorKind};
+use crate::manifest::{EMPTY_LAYER, EMPTY_LAYER_BYTES};
 use crate::metadata::{BlobRecord, PageRequest, RepositoryRecord};
 use crate::name::RepositoryName;
 use crate::range::ResolvedRange;
@@ -57,6 +58,12 @@ pub enum MountOutcome {
     NotFound,
 }
 
+/// The layer of steps that changed no file, which every repository has (registry-protocol, section 8).
+fn empty_layer(digest: &Digest) -> Option<BlobRecord> {
+    let is_empty = digest.to_string() == EMPTY_LAYER;
+    is_empty.then(|| BlobRecord::new(0, *digest, EMPTY_LAYER_BYTES.len() as u64, Arc::from([])))
+}
+
 pub(super) fn unknown_blob(digest: &Digest) -> Error {
     Error::new(ErrorKind::BlobUnknown, "blob unknown to this repository")
         .with_detail(serde_json::json!({ "digest": digest }))
@@ -70,7 +77,8 @@ impl Registry {
     pub async fn blob(&self, name: &RepositoryName, digest: &Digest, caller: &Caller) -> Result<Blob, Error> {
         let lookup = self.0.metadata.blob(name, digest).await?;
         self.readable(name, lookup.repository.as_deref(), caller).await?;
-        lookup.found.map(Blob).ok_or_else(|| unknown_blob(digest))
+        let found = lookup.found.or_else(|| empty_layer(digest));
+        found.map(Blob).ok_or_else(|| unknown_blob(digest))
     }
 
     /// Opens a blob that was looked up, or a range of it.
@@ -87,6 +95,17 @@ impl Registry {
             .with_range(range)
             .with_redirects(redirects);
         let length = options.resolved().map_or(0, |range| range.length);
+        if blob.0.placements.is_empty() && empty_layer(&blob.0.digest).is_some() {
+            let bytes = Bytes::from_static(EMPTY_LAYER_BYTES);
+            let from = options.resolved().map_or(0, |range| range.start);
+            let slice = usize::try_from(from).ok().zip(usize::try_from(length).ok());
+            let body = slice.and_then(|(from, length)| bytes.get(from..from.checked_add(length)?));
+            let body = body.map_or_else(Bytes::new, |body| bytes.slice_ref(body));
+            return Ok(BlobContent {
+                body: BlobBody::Bytes(body),
+                length,
+            });
+        }
         // The order of locations is the order of preference; a copy that is gone is passed over.
         let digest = blob.0.digest;
         let mut failure = None;

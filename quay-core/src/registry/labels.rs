@@ -73,7 +73,11 @@ impl Registry {
     }
 
     /// A configuration's bytes, if the repository has them and they are no more than an image's.
-    async fn config_of(&self, name: &RepositoryName, digest: &Digest) -> Result<Option<bytes::Bytes>, Error> {
+    pub(super) async fn config_of(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<bytes::Bytes>, Error> {
         let lookup = self.0.metadata.blob(name, digest).await?;
         match lookup.found {
             Some(record) => self.small_blob(record, LARGEST_CONFIG).await,

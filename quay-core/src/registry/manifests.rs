@@ -82,7 +82,7 @@ pub struct PushedManifest {
     pub tags: Vec<Tag>,
 }
 
-fn unknown_manifest(reference: &Reference) -> Error {
+pub(super) fn unknown_manifest(reference: &Reference) -> Error {
     Error::new(ErrorKind::ManifestUnknown, "manifest unknown")
         .with_detail(serde_json::json!({ "reference": reference.to_string() }))
 }

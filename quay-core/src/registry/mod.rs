@@ -40,15 +40,19 @@ mod action_log;
 mod blobs;
 mod collect;
 mod condition;
+mod images;
 mod labels;
 mod lists;
 mod manifests;
+mod old_push;
+mod older;
 mod publish;
 mod quota;
 mod session;
 mod sweep;
 mod tags;
 mod uploads;
+mod verbs;
 
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -59,18 +63,22 @@ pub use action_log::ActionLogging;
 pub use blobs::{Blob, BlobContent, MountOutcome};
 pub use collect::{Collected, Verdict, judge};
 pub use condition::Condition;
+pub use images::{ImageChain, ListedImage, TaggedImages};
 pub use lists::{CatalogPage, ReferrerPage, TagPage};
 pub use manifests::{ManifestPush, PushedManifest};
 pub use quota::{QuotaOptions, QuotaSide, quota_exceeded, quota_exhausted, quota_overgrown, quota_room};
+pub use old_push::OldImage;
+pub use older::Lists;
 pub use sweep::Swept;
 pub use tags::{Expiration, HistoryPage, HistoryRequest, TagChange};
 pub use uploads::{Chunk, Upload, UploadStatus};
+pub use verbs::{Verb, WholeImage};
 
 use crate::auth::{Action, Authorizer, Resource};
 use crate::blob_store::BlobStore;
 use crate::caller::{Caller, Principal};
 use crate::error::{Error, ErrorKind, StoreError, StoreErrorKind};
-use crate::manifest::Limits;
+use crate::manifest::{Limits, ManifestSigner};
 use crate::metadata::{
     MetadataStore, RepositoryId, RepositoryKind, RepositoryRecord, RepositoryState, UnitOfWork, Visibility,
 };
@@ -155,6 +163,10 @@ pub struct Options {
     pub quotas: Option<QuotaOptions>,
     /// Beginnings of labels' keys that nobody may give.
     pub reserved_labels: Vec<String>,
+    /// What signs manifests of schema 1 that are made for old clients; they are served without a signature else.
+    pub manifest_signer: Option<Arc<dyn ManifestSigner>>,
+    /// The namespaces that Docker's first protocol may push to; `None` for all.
+    pub old_pushes: Option<HashSet<String>>,
 }
 
 /// How long pages of lists are.
@@ -199,6 +211,8 @@ impl Default for Options {
             delete_repositories: true,
             quotas: None,
             reserved_labels: RESERVED_LABELS.map(str::to_owned).to_vec(),
+            manifest_signer: None,
+            old_pushes: None,
         }
     }
 }
@@ -221,6 +235,10 @@ struct Inner {
     busy: Mutex<HashSet<String>>,
     /// Pulls that are not in the action log yet.
     pulls: action_log::PullLog,
+    /// Where images were found by their ids.
+    images: Mutex<images::Places>,
+    /// Held while a repository is looked through for an image.
+    image_search: futures::lock::Mutex<()>,
 }
 
 impl Registry {
@@ -252,6 +270,8 @@ impl Registry {
             large_manifests: futures::lock::Mutex::default(),
             busy: Mutex::default(),
             pulls: action_log::PullLog::default(),
+            images: Mutex::default(),
+            image_search: futures::lock::Mutex::default(),
         }))
     }
 

@@ -1,6 +1,7 @@
 //! Which function answers which operation.
 
 mod applications;
+mod images;
 mod lists;
 mod manifests;
 mod organizations;
@@ -176,6 +177,7 @@ handlers! {
     "getApplicationInformation" => applications::information,
     "getErrorDescription" => super::errors::describe,
     "getGlobalMessages" => superusers::messages,
+    "getImage" => images::get,
     "getInstallUser" => superusers::get_user,
     "getLoggedInUser" => users::me_call,
     "getManifestLabel" => manifests::get_label,
@@ -236,8 +238,10 @@ handlers! {
     "listRepoTokens" => super::repotoken::gone,
     "listRepoUserPermissions" => permissions::list_users,
     "listRepos" => repositories::list,
+    "listRepositoryImages" => images::list,
     "listServiceKeys" => superusers::list_keys,
     "listStarredRepos" => users::stars,
+    "listTagImages" => images::of_tag,
     "listUserAuthorizations" => users::authorizations,
     "listUserNotifications" => users::notices,
     "logout" => users::sign_out,

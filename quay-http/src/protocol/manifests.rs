@@ -5,8 +5,9 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, ETAG, LOCATION};
+use http::header::{ACCEPT, CONTENT_TYPE, ETAG, LOCATION};
 use http_body::Body;
+use quay_core::manifest::Accepted;
 use quay_core::registry::ManifestPush;
 use quay_core::{Error, ErrorKind, InvalidReference, Reference, RepositoryName, Tag};
 
@@ -36,9 +37,11 @@ fn existing(text: &str) -> Result<Reference, Error> {
 
 impl Exchange<'_> {
     pub(super) async fn get_manifest(&self, name: &RepositoryName, reference: &str) -> Result<Answer, Error> {
+        let lines = self.parts.headers.get_all(ACCEPT).iter();
+        let accepted = Accepted::parse(lines.filter_map(|line| line.to_str().ok()));
         let manifest = self
             .registry
-            .manifest(name, &existing(reference)?, self.caller)
+            .manifest_for(name, &existing(reference)?, &accepted, self.caller)
             .await?;
         let digest = manifest.digest.to_string();
         let status = if not_modified(&self.parts.headers, &manifest.digest) {

@@ -8,3 +8,4 @@ mod oauth;
 mod registry;
 mod support;
 mod token;
+mod v1;

@@ -25,7 +25,8 @@ use quay_core::runtime::{Clock as _, Runtime};
 use quay_core::testing::{ManualClock, SeededRandom};
 use quay_core::{Caller, CredentialKind, Principal, Registry, RepositoryName, StoreError};
 use quay_http::{
-    ApiService, ApiSettings, KeyService, RegistryService, Settings, TokenService, TokioSpawner, WebService,
+    ApiService, ApiSettings, KeyService, RegistryService, Settings, TokenService, TokioSpawner, V1Service,
+    WebService,
 };
 use quay_storage::SqlMetadata;
 use serde_json::{Value, json};
@@ -44,6 +45,7 @@ pub(crate) struct Host {
     keys: KeyService,
     api: ApiService,
     web: WebService,
+    v1: V1Service,
     pub(crate) accounts: Accounts,
     pub(crate) changes: Arc<Changes>,
     pub(crate) clock: Arc<ManualClock>,
@@ -206,7 +208,9 @@ impl Host {
         let checks = Arc::new(PasswordChecks::new(hasher, runtime.clone()));
         let login = DatabaseLogin::new(Arc::clone(&accounts_store), Arc::clone(&checks), runtime.clone());
         let login: Arc<dyn LoginEngine> = Arc::new(login);
-        let registry_options = Options::default();
+        let mut registry_options = Options::default();
+        registry_options.action_log = quay_core::registry::ActionLogging::Strict;
+        registry_options.manifest_signer = Some(Arc::new(quay_auth::ManifestKey::generate().unwrap()));
         let tokens = Arc::new(RegistryTokens::new(
             instance_key(),
             RegistryTokenOptions::new(&options, registry_options.library.clone()),
@@ -256,11 +260,17 @@ impl Host {
         let for_tokens = settings
             .clone()
             .with_authenticators(vec![Arc::clone(&credentials)]);
+        let old = vec![
+            Arc::clone(&credentials),
+            Arc::clone(&tokens) as Arc<dyn Authenticator>,
+        ];
+        let for_old = settings.clone().with_authenticators(old);
         let for_registry = settings.with_authenticators(vec![tokens]);
         let for_api = ApiSettings::default().with_authenticators(vec![Arc::new(oauth), credentials]);
         let api = ApiService::new(accounts.clone(), registry.clone(), for_api);
         let host = Self {
             token: TokenService::new(accounts.clone(), registry.clone(), for_tokens),
+            v1: V1Service::new(accounts.clone(), registry.clone(), for_old),
             registry: RegistryService::new(registry, for_registry),
             keys: KeyService::new(accounts.clone()),
             web: WebService::new(&api, Vec::new()),
@@ -390,6 +400,8 @@ impl Host {
             self.token.clone().call(request).await
         } else if path.starts_with("/v2") {
             self.registry.clone().call(request).await
+        } else if V1Service::serves(path) {
+            self.v1.clone().call(request).await
         } else if KeyService::serves(path) {
             self.keys.clone().call(request).await
         } else if WebService::serves(path) {

@@ -2,7 +2,10 @@
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
 mod doubles;
+mod older;
 mod ports;
 mod protocol;
 mod servers;
 mod support;
+#[cfg(feature = "verbs")]
+mod verbs;

@@ -13,7 +13,7 @@ use quay_core::metadata::{
 };
 use quay_core::runtime::{Clock as _, Random as _, Timestamp};
 use quay_core::testing::SeededRandom;
-use quay_core::{MediaType, RepositoryName, Tag, accounts::AccountUnit};
+use quay_core::{Algorithm, Digest, MediaType, RepositoryName, Tag, accounts::AccountUnit};
 use serde_json::json;
 use tokio::sync::OnceCell;
 
@@ -151,6 +151,24 @@ async fn content(unit: &mut dyn AccountUnit, now: Timestamp) {
             };
             let kept = unit.labels().unwrap();
             kept.insert(repository, id, &labels).await.unwrap();
+        }
+        if path == "org/app" {
+            let id = "1".repeat(64);
+            let image = json!({
+                "schemaVersion": 1,
+                "name": path,
+                "tag": "old",
+                "fsLayers": [{ "blobSum": OLD }],
+                "history": [{ "v1Compatibility": json!({ "id": id }).to_string() }],
+            });
+            let bytes = image.to_string();
+            let digest = Digest::of(Algorithm::Sha256, bytes.as_bytes());
+            let media_type = MediaType::known(MediaType::DOCKER_SCHEMA1);
+            let manifest = NewManifest::new(digest, media_type, bytes.into());
+            let (id, _) = unit.manifests().put(repository, &manifest, now).await.unwrap();
+            let tag = Tag::new("old").unwrap();
+            let target = TagTarget::new(id);
+            unit.tags().set(repository, &tag, target, now).await.unwrap();
         }
     }
 }

@@ -12,6 +12,7 @@ pub(super) fn rows() -> Vec<Row> {
         repositories(),
         tags(),
         manifests(),
+        images(),
     ]
     .concat()
 }
@@ -301,3 +302,71 @@ fn manifests() -> Vec<Row> {
         row("deleteManifestLabel", "DELETE", CAME_ALONG, WRITER, 400),
     ]
 }
+
+fn images() -> Vec<Row> {
+    const READER: Who = Who::RepositoryReader;
+    vec![
+        row(
+            "listRepositoryImages",
+            "GET",
+            "/repository/org/app/image/",
+            READER,
+            200,
+        ),
+        row(
+            "listRepositoryImages",
+            "GET",
+            "/repository/org/open/image/",
+            Who::Anybody,
+            200,
+        ),
+        row(
+            "listRepositoryImages",
+            "GET",
+            "/repository/org/none/image/",
+            Who::NamespaceReader,
+            404,
+        ),
+        row(
+            "getImage",
+            "GET",
+            "/repository/org/app/image/0badcafe",
+            READER,
+            404,
+        ),
+        row("getImage", "GET", IMAGE, READER, 200),
+        // What the tag points at is no image.
+        row(
+            "listTagImages",
+            "GET",
+            "/repository/org/app/tag/latest/images",
+            READER,
+            404,
+        ),
+        row(
+            "listTagImages",
+            "GET",
+            "/repository/org/app/tag/old/images?owned=true",
+            READER,
+            200,
+        ),
+        row(
+            "listTagImages",
+            "GET",
+            "/repository/org/app/tag/none/images",
+            READER,
+            404,
+        ),
+        row(
+            "listTagImages",
+            "GET",
+            "/repository/org/open/tag/latest/images",
+            Who::Anybody,
+            404,
+        ),
+    ]
+}
+
+/// The image that the tag `old` points at.
+const IMAGE: &str =
+    "/repository/org/app/image/1111111111111111111111111111111111111111111111111111111111111111";
