@@ -213,6 +213,10 @@ impl<'a> Reader<'a> {
             delete_repositories: self.boolean("FEATURE_REPOSITORY_GARBAGE_COLLECTION")?
                 && self.boolean("FEATURE_NAMESPACE_GARBAGE_COLLECTION")?,
             reserved_labels: self.reserved_labels()?,
+            immutable_tags: self.boolean("FEATURE_IMMUTABLE_TAGS")?,
+            immutable_tags_can_expire: self.boolean("FEATURE_IMMUTABLE_TAGS_CAN_EXPIRE")?,
+            auto_prune: self.auto_prune()?,
+            last_pulls: self.boolean("FEATURE_AUTO_PRUNE")?,
             ..Options::default()
         })
     }

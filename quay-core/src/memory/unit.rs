@@ -13,7 +13,7 @@ use crate::blob_store::{ObjectKey, UploadState};
 use crate::digest::Digest;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::metadata::{
-    BlobIndex, BlobRecord, Edge, EdgeKind, GarbageStore, LabelRecord, LabelStore, ManifestStore, NewBlob,
+    BlobIndex, BlobRecord, Edge, EdgeKind, GarbageStore, LabelRecord, LabelStore, LifecycleStore, ManifestStore, NewBlob,
     NewManifest, NewUpload, Outbox, OutboxRow, PutOutcome, RepositoryId, RepositoryKind, RepositoryRecord,
     RepositoryState, RepositoryStore, StoredManifest, TagRecord, TagStore, TagTarget, UnitOfWork,
     UploadRecord, UploadStore, Visibility,
@@ -48,12 +48,12 @@ impl MemoryUnit {
         }
     }
 
-    fn next_id(&mut self) -> i64 {
+    pub(super) fn next_id(&mut self) -> i64 {
         self.state.last_id += 1;
         self.state.last_id
     }
 
-    fn tag_record(&self, name: &Tag, row: &TagRow) -> Result<TagRecord, StoreError> {
+    pub(super) fn tag_record(&self, name: &Tag, row: &TagRow) -> Result<TagRecord, StoreError> {
         let manifest = self
             .state
             .manifest_by_id(row.manifest)
@@ -66,7 +66,8 @@ impl MemoryUnit {
             row.start,
             row.end,
         )
-        .with_reversion(row.reversion))
+        .with_reversion(row.reversion)
+        .with_immutable(row.immutable))
     }
 
     pub(super) fn save_manifest(&mut self, repository: RepositoryId, row: ManifestRow) {
@@ -199,6 +200,10 @@ impl UnitOfWork for MemoryUnit {
     }
 
     fn labels(&mut self) -> Option<&mut dyn LabelStore> {
+        Some(self)
+    }
+
+    fn lifecycle(&mut self) -> Option<&mut dyn LifecycleStore> {
         Some(self)
     }
 
@@ -460,6 +465,7 @@ impl TagStore for MemoryUnit {
             end: target.end,
             live: true,
             reversion: target.reversion,
+            immutable: target.immutable,
         };
         self.state.tags.insert_mut((repository, name.clone(), id), row);
         self.state.live_tags.insert_mut((repository, name.clone()), id);

@@ -5,6 +5,7 @@
 //! commits as a whole or not at all.
 
 mod garbage;
+mod lifecycle;
 mod record;
 mod work;
 
@@ -15,6 +16,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use garbage::{GarbageStore, ManifestHolds};
+pub use lifecycle::{
+    LifecycleStore, PolicyKind, PolicyOwner, PolicyRecord, PolicyTask, PullCount, RatedTag,
+};
 pub use record::{
     BlobRecord, Edge, EdgeKind, LabelRecord, LabelSource, ManifestRecord, NewManifest, NewUpload, OutboxRow,
     Placement, Referrer, RepositoryId, RepositoryKind, RepositoryRecord, RepositoryState, StoredManifest,
@@ -175,6 +179,17 @@ pub trait MetadataStore: Debug + Send + Sync + 'static {
         Ok(None)
     }
 
+    /// The policies of a kind that these owners have: those of the first owner first, and of one owner in the order
+    /// of their recording. A store that keeps none finds none. Cost: one statement.
+    async fn policies(
+        &self,
+        kind: PolicyKind,
+        owners: &[PolicyOwner],
+    ) -> Result<Vec<PolicyRecord>, StoreError> {
+        let _ = (kind, owners);
+        Ok(Vec::new())
+    }
+
     /// An upload session by id. Cost: one indexed row.
     async fn upload(&self, id: &str) -> Result<Option<UploadRecord>, StoreError>;
 
@@ -262,6 +277,14 @@ impl<T: MetadataStore + ?Sized> MetadataStore for Arc<T> {
 
     async fn time_machine(&self, namespace: &str) -> Result<Option<Duration>, StoreError> {
         (**self).time_machine(namespace).await
+    }
+
+    async fn policies(
+        &self,
+        kind: PolicyKind,
+        owners: &[PolicyOwner],
+    ) -> Result<Vec<PolicyRecord>, StoreError> {
+        (**self).policies(kind, owners).await
     }
 
     async fn upload(&self, id: &str) -> Result<Option<UploadRecord>, StoreError> {

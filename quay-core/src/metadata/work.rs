@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::garbage::GarbageStore;
+use super::lifecycle::LifecycleStore;
 use super::record::{
     BlobRecord, LabelRecord, NewManifest, NewUpload, OutboxRow, Placement, RepositoryId, RepositoryRecord,
     StoredManifest, TagRecord, UploadRecord, Visibility,
@@ -46,6 +47,11 @@ pub trait UnitOfWork: Debug + Send {
 
     /// What a collector needs, where the store lets garbage be collected.
     fn garbage(&mut self) -> Option<&mut dyn GarbageStore> {
+        None
+    }
+
+    /// Policies about the life of tags, and their pulls, where the store keeps them.
+    fn lifecycle(&mut self) -> Option<&mut dyn LifecycleStore> {
         None
     }
 
@@ -165,6 +171,8 @@ pub struct TagTarget {
     pub end: Option<Timestamp>,
     /// Whether it is put back to what it had pointed at before.
     pub reversion: bool,
+    /// Whether it stays as it is from then on.
+    pub immutable: bool,
 }
 
 impl TagTarget {
@@ -175,7 +183,15 @@ impl TagTarget {
             manifest,
             end: None,
             reversion: false,
+            immutable: false,
         }
+    }
+
+    /// Says that it stays as it is.
+    #[must_use]
+    pub const fn with_immutable(mut self, immutable: bool) -> Self {
+        self.immutable = immutable;
+        self
     }
 
     /// Ends the tag by itself.

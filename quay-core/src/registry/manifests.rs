@@ -105,6 +105,7 @@ impl Registry {
         let found = lookup.found.ok_or_else(|| unknown_manifest(reference))?;
         self.log_pull(record, name, reference, &found.media_type, caller)
             .await?;
+        self.count_pull(record, reference, &found.digest);
         Ok(found)
     }
 
@@ -160,6 +161,10 @@ impl Registry {
                 for tag in &tags {
                     push.condition.check(current(tag).map(|record| &record.digest))?;
                 }
+                let immutability = self.immutability(&mut *unit, name, repository).await?;
+                for row in live.iter().filter(|row| row.digest != digest) {
+                    immutability.check(row, "pushed over")?;
+                }
                 if let (Reference::Digest(_), true) = (&push.reference, tags.is_empty()) {
                     let stored = unit
                         .manifests()
@@ -186,14 +191,17 @@ impl Registry {
                 }
                 let lifetime = self.lifetime(&mut *unit, repository, &manifest, &labels).await?;
                 let end = lifetime.map(|lifetime| now.plus(lifetime));
-                let mut moved = Vec::new();
+                let (mut moved, mut made) = (Vec::new(), Vec::new());
                 for tag in &tags {
                     // The same content again is no event in the tag's history.
                     if current(tag).is_none_or(|record| record.manifest_id != id) {
-                        let target = TagTarget::new(id).with_end(end);
+                        let target = immutability.target(tag, TagTarget::new(id).with_end(end));
                         unit.tags().set(repository, tag, target, now).await?;
                         moved.push(tag.as_str());
+                        made.push(tag);
                     } else if end.is_some()
+                        && current(tag)
+                            .is_some_and(|row| immutability.can_expire() || !immutability.covers(row))
                         && current(tag).is_some_and(|row| row.end.is_some() && row.end < end)
                     {
                         // What is pushed again lasts from now on, unless somebody has said otherwise.
@@ -201,6 +209,8 @@ impl Registry {
                     }
                 }
                 self.log_push(&mut *unit, name, repository, &tags, &row.media_type, caller)
+                    .await?;
+                self.log_made_immutable(&mut *unit, name, repository, &immutability, &made, caller)
                     .await?;
                 if self.subscribed("manifest.pushed")
                     && (outcome != PutOutcome::Unchanged || !moved.is_empty())
@@ -335,6 +345,7 @@ impl Registry {
             |unit| async {
                 let record = found.as_deref().ok_or_else(|| unknown_name(name))?;
                 let repository = authorised(&mut *unit, record).await?;
+                let immutability = self.immutability(&mut *unit, name, repository).await?;
                 match reference {
                     Reference::Tag(tag) => {
                         let live = unit
@@ -342,6 +353,9 @@ impl Registry {
                             .live(repository, std::slice::from_ref(tag), now)
                             .await?;
                         condition.check(live.first().map(|record| &record.digest))?;
+                        if let Some(row) = live.first() {
+                            immutability.check(row, "deleted")?;
+                        }
                         if live.is_empty() || !unit.tags().end(repository, tag, now).await? {
                             return Err(unknown_manifest(reference));
                         }
@@ -364,7 +378,11 @@ impl Registry {
                         condition.check(row.as_ref().map(|row| &row.digest))?;
                         let row = row.ok_or_else(|| unknown_manifest(reference))?;
                         let mut ended = Vec::new();
-                        for tag in unit.tags().pointing_at(repository, row.id).await? {
+                        let tags = unit.tags().pointing_at(repository, row.id).await?;
+                        for tag in tags.iter().filter(|tag| tag.is_alive(now)) {
+                            immutability.check(tag, "deleted with its manifest")?;
+                        }
+                        for tag in tags {
                             unit.tags().end(repository, &tag.name, now).await?;
                             ended.push(tag.name);
                         }

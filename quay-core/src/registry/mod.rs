@@ -41,6 +41,7 @@ mod blobs;
 mod collect;
 mod condition;
 mod labels;
+mod lifecycle;
 mod lists;
 mod manifests;
 mod publish;
@@ -58,6 +59,8 @@ pub use action_log::ActionLogging;
 pub use blobs::{Blob, BlobContent, MountOutcome};
 pub use collect::{Collected, Verdict, judge};
 pub use condition::Condition;
+pub use lifecycle::{AutoPrune, PolicyRun, PreviewPlace, Previewed, PreviewedTag};
+pub(crate) use lifecycle::{Preview, PreviewOwner, preview};
 pub use lists::{CatalogPage, ReferrerPage, TagPage};
 pub use manifests::{ManifestPush, PushedManifest};
 pub use sweep::Swept;
@@ -151,6 +154,14 @@ pub struct Options {
     pub delete_repositories: bool,
     /// Beginnings of labels' keys that nobody may give.
     pub reserved_labels: Vec<String>,
+    /// Whether tags can be immutable (`FEATURE_IMMUTABLE_TAGS`). Where they cannot, none is, whatever is stored.
+    pub immutable_tags: bool,
+    /// Whether immutable tags may end by themselves (`FEATURE_IMMUTABLE_TAGS_CAN_EXPIRE`).
+    pub immutable_tags_can_expire: bool,
+    /// How tags are pruned by policies (`FEATURE_AUTO_PRUNE`); not at all when absent.
+    pub auto_prune: Option<AutoPrune>,
+    /// Whether it is recorded when tags and manifests were last pulled, where the store keeps that.
+    pub last_pulls: bool,
 }
 
 /// How long pages of lists are.
@@ -194,6 +205,10 @@ impl Default for Options {
             tag_lifetime: (Duration::from_hours(1), Duration::from_hours(104 * 7 * 24)),
             delete_repositories: true,
             reserved_labels: RESERVED_LABELS.map(str::to_owned).to_vec(),
+            immutable_tags: false,
+            immutable_tags_can_expire: false,
+            auto_prune: None,
+            last_pulls: false,
         }
     }
 }
@@ -216,6 +231,8 @@ struct Inner {
     busy: Mutex<HashSet<String>>,
     /// Pulls that are not in the action log yet.
     pulls: action_log::PullLog,
+    /// When tags were pulled that is not recorded yet.
+    pull_counts: lifecycle::PullCounts,
 }
 
 impl Registry {
@@ -247,6 +264,7 @@ impl Registry {
             large_manifests: futures::lock::Mutex::default(),
             busy: Mutex::default(),
             pulls: action_log::PullLog::default(),
+            pull_counts: lifecycle::PullCounts::default(),
         }))
     }
 

@@ -14,6 +14,8 @@ fn is_on(feature: &str, options: &AccountOptions) -> bool {
         "FEATURE_DIRECT_LOGIN" => options.direct_login,
         "FEATURE_APP_SPECIFIC_TOKENS" => options.app_tokens,
         "FEATURE_REPO_MIRROR" => options.repository_states,
+        "FEATURE_AUTO_PRUNE" => options.auto_prune,
+        "FEATURE_IMMUTABLE_TAGS" => options.immutable_tags,
         "FEATURE_ASSIGN_OAUTH_TOKEN" => options.assign_oauth_tokens,
         _ => false,
     }

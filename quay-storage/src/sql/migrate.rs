@@ -29,6 +29,11 @@ macro_rules! migrations {
                 "garbage",
                 include_str!(concat!("../../migrations/", $dialect, "/0004_garbage.sql")),
             ),
+            (
+                6,
+                "lifecycle",
+                include_str!(concat!("../../migrations/", $dialect, "/0006_lifecycle.sql")),
+            ),
         ]
     };
 }

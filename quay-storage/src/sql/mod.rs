@@ -16,6 +16,7 @@ mod garbage;
 mod history;
 mod insert;
 mod labels;
+mod lifecycle;
 mod manifests;
 mod migrate;
 mod outbox;
@@ -37,7 +38,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use quay_core::StoreError;
 use quay_core::metadata::{
-    BlobRecord, LabelRecord, LinkedBlob, Lookup, ManifestRecord, MetadataStore, PageRequest, Referrer,
+    BlobRecord, LabelRecord, LinkedBlob, Lookup, ManifestRecord, MetadataStore, PageRequest, PolicyKind,
+    PolicyOwner, PolicyRecord, Referrer,
     RepositoryId, RepositoryRecord, TagEntry, TagFilter, TagPosition, UnitOfWork, UploadRecord,
 };
 #[cfg(feature = "sqlite")]
@@ -263,6 +265,14 @@ impl MetadataStore for SqlMetadata {
 
     async fn time_machine(&self, namespace: &str) -> Result<Option<Duration>, StoreError> {
         self.read_time_machine(namespace).await
+    }
+
+    async fn policies(
+        &self,
+        kind: PolicyKind,
+        owners: &[PolicyOwner],
+    ) -> Result<Vec<PolicyRecord>, StoreError> {
+        self.read_policies(kind, owners).await
     }
 
     async fn upload(&self, id: &str) -> Result<Option<UploadRecord>, StoreError> {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use async_trait::async_trait;
 use quay_core::accounts::ActionLog;
 use quay_core::metadata::{
-    BlobIndex, GarbageStore, LabelStore, ManifestStore, Outbox, RepositoryId, RepositoryStore, TagStore,
+    BlobIndex, GarbageStore, LabelStore, LifecycleStore, ManifestStore, Outbox, RepositoryId, RepositoryStore, TagStore,
     UnitOfWork, UploadStore,
 };
 use quay_core::{RepositoryName, StoreError};
@@ -170,6 +170,10 @@ impl UnitOfWork for Unit {
     }
 
     fn labels(&mut self) -> Option<&mut dyn LabelStore> {
+        Some(self)
+    }
+
+    fn lifecycle(&mut self) -> Option<&mut dyn LifecycleStore> {
         Some(self)
     }
 
