@@ -67,7 +67,13 @@ impl Reader<'_> {
             Some(Value::String(text)) => Ok(Some(text.clone())),
             Some(_) => Err(wrong(NAME, format!("{name} must be a string"))),
         };
-        let known = ["method", "value", "tag_pattern", "tag_pattern_matches", "keep_pulled_within"];
+        let known = [
+            "method",
+            "value",
+            "tag_pattern",
+            "tag_pattern_matches",
+            "keep_pulled_within",
+        ];
         if let Some(unknown) = policy.keys().find(|name| !known.contains(&name.as_str())) {
             return Err(wrong(NAME, format!("{unknown} means nothing here")));
         }
@@ -111,7 +117,10 @@ mod tests {
         let options = config.registry.auto_prune.unwrap();
         assert_eq!(options.interval.as_secs(), 1800);
         let default = options.default_policy.unwrap();
-        assert_eq!(default.stored(), json!({ "method": "creation_date", "value": "30d" }));
+        assert_eq!(
+            default.stored(),
+            json!({ "method": "creation_date", "value": "30d" })
+        );
         assert!(config.accounts.auto_prune && config.accounts.immutable_tags);
         assert!(config.registry.immutable_tags && config.registry.last_pulls);
     }
@@ -122,11 +131,20 @@ mod tests {
         for (key, value) in [
             (POLICY, json!({ "method": "number_of_tags", "value": 0 })),
             (POLICY, json!({ "method": "number_of_tags", "value": -5 })),
-            (POLICY, json!({ "method": "creation_date", "value": "5 fortnights" })),
+            (
+                POLICY,
+                json!({ "method": "creation_date", "value": "5 fortnights" }),
+            ),
             (POLICY, json!({ "method": "oldest", "value": 1 })),
             (POLICY, json!({ "value": 1 })),
-            (POLICY, json!({ "method": "number_of_tags", "value": 1, "pattern": "a" })),
-            (POLICY, json!({ "method": "number_of_tags", "value": 1, "tag_pattern": "(" })),
+            (
+                POLICY,
+                json!({ "method": "number_of_tags", "value": 1, "pattern": "a" }),
+            ),
+            (
+                POLICY,
+                json!({ "method": "number_of_tags", "value": 1, "tag_pattern": "(" }),
+            ),
             ("AUTOPRUNE_FETCH_TAGS_PAGE_LIMIT", json!(0)),
             ("AUTO_PRUNING_BATCH_SIZE", json!(-1)),
         ] {

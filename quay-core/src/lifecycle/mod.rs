@@ -13,7 +13,7 @@ mod tests;
 
 pub use immutability::ImmutabilityRule;
 pub use pattern::TagPattern;
-pub use prune::{Candidate, Pruning, PruneInput, PruneMethod, PruneRule};
+pub use prune::{Candidate, PruneInput, PruneMethod, PruneRule, Pruning};
 
 use crate::error::{Error, ErrorKind};
 

@@ -22,8 +22,7 @@ pub struct TagPattern {
 
 impl PartialEq for TagPattern {
     fn eq(&self, other: &Self) -> bool {
-        (&self.text, self.matches, self.regex.as_str())
-            == (&other.text, other.matches, other.regex.as_str())
+        (&self.text, self.matches, self.regex.as_str()) == (&other.text, other.matches, other.regex.as_str())
     }
 }
 

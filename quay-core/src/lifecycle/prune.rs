@@ -193,7 +193,10 @@ impl PruneRule {
             PruneMethod::NumberOfTags(1) => "there is a newer tag".to_owned(),
             PruneMethod::NumberOfTags(count) => format!("there are {count} newer tags"),
             PruneMethod::CreationDate(_) => {
-                format!("it is older than {}", self.input.value.as_str().unwrap_or_default())
+                format!(
+                    "it is older than {}",
+                    self.input.value.as_str().unwrap_or_default()
+                )
             }
         };
         if let Some(pattern) = &self.pattern {

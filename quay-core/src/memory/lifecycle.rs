@@ -28,9 +28,7 @@ impl State {
         let of = |owner: &PolicyOwner| {
             let policies = self.policies.values();
             let policies = policies.filter(|policy| policy.kind == kind && policy.owner == *owner);
-            policies
-                .map(|policy| (**policy).clone())
-                .collect::<Vec<_>>()
+            policies.map(|policy| (**policy).clone()).collect::<Vec<_>>()
         };
         owners.iter().flat_map(of).collect()
     }

@@ -15,8 +15,8 @@ use crate::error::StoreError;
 use crate::media_type::MediaType;
 use crate::metadata::{
     BlobRecord, Edge, EdgeKind, LabelRecord, LinkedBlob, Lookup, ManifestRecord, MetadataStore, NewManifest,
-    NewUpload, PageRequest, PolicyKind, PolicyOwner, PolicyRecord, REFERRERS_BYTES, Referrer, RepositoryId, RepositoryRecord, TagEntry, TagFilter,
-    TagNames, TagPosition, TagRecord, UnitOfWork, UploadRecord,
+    NewUpload, PageRequest, PolicyKind, PolicyOwner, PolicyRecord, REFERRERS_BYTES, Referrer, RepositoryId,
+    RepositoryRecord, TagEntry, TagFilter, TagNames, TagPosition, TagRecord, UnitOfWork, UploadRecord,
 };
 use crate::name::{Reference, RepositoryName, Tag};
 use crate::runtime::Timestamp;

@@ -13,10 +13,10 @@ use crate::blob_store::{ObjectKey, UploadState};
 use crate::digest::Digest;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::metadata::{
-    BlobIndex, BlobRecord, Edge, EdgeKind, GarbageStore, LabelRecord, LabelStore, LifecycleStore, ManifestStore, NewBlob,
-    NewManifest, NewUpload, Outbox, OutboxRow, PutOutcome, RepositoryId, RepositoryKind, RepositoryRecord,
-    RepositoryState, RepositoryStore, StoredManifest, TagRecord, TagStore, TagTarget, UnitOfWork,
-    UploadRecord, UploadStore, Visibility,
+    BlobIndex, BlobRecord, Edge, EdgeKind, GarbageStore, LabelRecord, LabelStore, LifecycleStore,
+    ManifestStore, NewBlob, NewManifest, NewUpload, Outbox, OutboxRow, PutOutcome, RepositoryId,
+    RepositoryKind, RepositoryRecord, RepositoryState, RepositoryStore, StoredManifest, TagRecord, TagStore,
+    TagTarget, UnitOfWork, UploadRecord, UploadStore, Visibility,
 };
 use crate::name::{RepositoryName, Tag};
 use crate::runtime::Timestamp;

@@ -16,9 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use garbage::{GarbageStore, ManifestHolds};
-pub use lifecycle::{
-    LifecycleStore, PolicyKind, PolicyOwner, PolicyRecord, PolicyTask, PullCount, RatedTag,
-};
+pub use lifecycle::{LifecycleStore, PolicyKind, PolicyOwner, PolicyRecord, PolicyTask, PullCount, RatedTag};
 pub use record::{
     BlobRecord, Edge, EdgeKind, LabelRecord, LabelSource, ManifestRecord, NewManifest, NewUpload, OutboxRow,
     Placement, Referrer, RepositoryId, RepositoryKind, RepositoryRecord, RepositoryState, StoredManifest,

@@ -15,6 +15,10 @@ use super::history::{
     history_is_filtered, history_is_paged_newest_first, history_shows_sizes_and_children, labels_are_kept,
     what_tags_pointed_at_is_remembered,
 };
+use super::lifecycle::{
+    a_policy_task_is_one_process_s_at_a_time, immutability_stays_with_the_row, policies_are_kept_by_owner,
+    policies_go_with_their_repository, pulls_add_up, tags_are_rated_newest_first,
+};
 use super::{Failure, Instance, cases, ensure};
 use crate::blob_store::{ObjectKey, UploadState};
 use crate::digest::{Algorithm, Digest};
@@ -73,6 +77,12 @@ cases! { dyn MetadataStore:
     leases_that_have_ended_are_looked_after,
     a_doomed_repository_is_taken_apart,
     a_blob_is_linked_or_removed,
+    policies_are_kept_by_owner,
+    tags_are_rated_newest_first,
+    immutability_stays_with_the_row,
+    a_policy_task_is_one_process_s_at_a_time,
+    pulls_add_up,
+    policies_go_with_their_repository,
     everything_survives_the_process,
 }
 

@@ -39,8 +39,8 @@ use async_trait::async_trait;
 use quay_core::StoreError;
 use quay_core::metadata::{
     BlobRecord, LabelRecord, LinkedBlob, Lookup, ManifestRecord, MetadataStore, PageRequest, PolicyKind,
-    PolicyOwner, PolicyRecord, Referrer,
-    RepositoryId, RepositoryRecord, TagEntry, TagFilter, TagPosition, UnitOfWork, UploadRecord,
+    PolicyOwner, PolicyRecord, Referrer, RepositoryId, RepositoryRecord, TagEntry, TagFilter, TagPosition,
+    UnitOfWork, UploadRecord,
 };
 #[cfg(feature = "sqlite")]
 use quay_core::runtime::Spawner;

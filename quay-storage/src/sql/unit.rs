@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use async_trait::async_trait;
 use quay_core::accounts::ActionLog;
 use quay_core::metadata::{
-    BlobIndex, GarbageStore, LabelStore, LifecycleStore, ManifestStore, Outbox, RepositoryId, RepositoryStore, TagStore,
-    UnitOfWork, UploadStore,
+    BlobIndex, GarbageStore, LabelStore, LifecycleStore, ManifestStore, Outbox, RepositoryId,
+    RepositoryStore, TagStore, UnitOfWork, UploadStore,
 };
 use quay_core::{RepositoryName, StoreError};
 

@@ -167,8 +167,15 @@ impl Registry {
             .set_immutable(repository, std::slice::from_ref(tag), immutable)
             .await?;
         let more = serde_json::json!({ "tag": tag.as_str(), "immutable": immutable, "old_immutable": was });
-        self.log_change(unit, LogKind::ChangeTagImmutability, name, repository, more, caller)
-            .await
+        self.log_change(
+            unit,
+            LogKind::ChangeTagImmutability,
+            name,
+            repository,
+            more,
+            caller,
+        )
+        .await
     }
 
     /// Notes that tags which were just made are immutable by a policy.

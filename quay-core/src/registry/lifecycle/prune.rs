@@ -65,7 +65,9 @@ async fn rules_of(
     let namespace = PolicyOwner::Namespace(name.namespace().to_owned());
     let owners = [namespace, PolicyOwner::Repository(repository)];
     let policies = store.policies(PolicyKind::Prune, &owners).await?;
-    let own = policies.iter().any(|policy| Some(&policy.owner) == owners.first());
+    let own = policies
+        .iter()
+        .any(|policy| Some(&policy.owner) == owners.first());
     if own && *owner == PolicyOwner::Everybody {
         // Its turn comes with the namespace's.
         return Ok(Vec::new());

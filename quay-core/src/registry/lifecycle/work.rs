@@ -65,7 +65,11 @@ impl Place {
 
     /// Where the walk through a repository begins.
     fn walk(&mut self, repository: RepositoryId) -> Walk {
-        match self.inside.take().filter(|inside| inside.repository == repository) {
+        match self
+            .inside
+            .take()
+            .filter(|inside| inside.repository == repository)
+        {
             Some(inside) => Walk {
                 seen: inside.seen,
                 after: inside.after,
@@ -157,7 +161,9 @@ impl Registry {
                 }
                 let page = match task.kind {
                     PolicyKind::Prune => {
-                        let page = self.prune_page(&task.owner, repository, &walk, limit, now).await?;
+                        let page = self
+                            .prune_page(&task.owner, repository, &walk, limit, now)
+                            .await?;
                         run.pruned += page.changed;
                         page
                     }
@@ -210,7 +216,9 @@ impl Registry {
         };
         let limit = limit.max(1);
         // A namespace that was renamed meanwhile begins anew.
-        let after = after.filter(|after| after.starts_with(&prefix)).unwrap_or(&prefix);
+        let after = after
+            .filter(|after| after.starts_with(&prefix))
+            .unwrap_or(&prefix);
         let page = PageRequest::new(Some(after.to_owned()), limit);
         let found = self.0.metadata.repositories(&page).await?;
         let full = found.len() == limit;

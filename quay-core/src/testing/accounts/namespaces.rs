@@ -9,7 +9,7 @@ use crate::accounts::{
     Confirmation, ConfirmationPurpose, Grantee, Notice, OAuthTokenFilter, OAuthTokenKey, Prototype,
     RepositoryRole, Standing, TeamInvite, TeamKey, TeamRole,
 };
-use crate::metadata::{PageRequest, RepositoryId, Visibility};
+use crate::metadata::{PageRequest, PolicyKind, PolicyOwner, PolicyRecord, RepositoryId, Visibility};
 use crate::testing::{Failure, Instance, ensure};
 
 pub(super) async fn a_repository_is_made_once_with_its_description(
@@ -438,6 +438,19 @@ pub(super) async fn a_renamed_namespace_takes_repositories_and_robots_along(
             .await?;
         (ann, bob, app)
     });
+    let mut unit = store.begin_accounts().await?;
+    if let Some(kept) = unit.lifecycle() {
+        let owner = PolicyOwner::Namespace("ann".to_owned());
+        let policy = PolicyRecord::new(
+            "ann's".to_owned(),
+            PolicyKind::Prune,
+            owner.clone(),
+            "{}".to_owned(),
+        );
+        kept.insert_policy(&policy).await?;
+        kept.schedule(PolicyKind::Prune, &owner, at(1)).await?;
+    }
+    unit.commit().await?;
     let old = ["ann/app", "ann/nested/ann/app"];
     let new = ["zoe-long/app", "zoe-long/nested/ann/app"];
     let seen = paths_of(&*store, &old).await?;
@@ -451,6 +464,32 @@ pub(super) async fn a_renamed_namespace_takes_repositories_and_robots_along(
     ensure!(seen == new, "under the new name there are {seen:?}");
     let seen = paths_of(&*store, &neighbours).await?;
     ensure!(seen == neighbours, "of its neighbours there are {seen:?}");
+    let mut unit = store.begin_accounts().await?;
+    if let Some(kept) = unit.lifecycle() {
+        let owners = ["ann", "zoe-long"].map(|name| PolicyOwner::Namespace(name.to_owned()));
+        let policies = kept.policies(PolicyKind::Prune, &owners).await?;
+        let of: Vec<&PolicyOwner> = policies.iter().map(|policy| &policy.owner).collect();
+        ensure!(of == [&owners[1]], "the policies are those of {of:?}");
+        let task = kept.claim_task(&[PolicyKind::Prune], at(9), at(2)).await?;
+        ensure!(
+            task.as_ref().is_some_and(|task| task.owner == owners[1]),
+            "the task is {task:?}"
+        );
+        let accounts = unit.accounts();
+        let account = there(accounts.account(AccountKey::Name("zoe-long")).await?, "zoe-long")?;
+        accounts.delete_account(&account, at(3)).await?;
+        if let Some(kept) = unit.lifecycle() {
+            let policies = kept.policies(PolicyKind::Prune, &owners).await?;
+            ensure!(
+                policies.is_empty(),
+                "of a namespace that is gone there are {policies:?}"
+            );
+            let task = kept.claim_task(&[PolicyKind::Prune], at(9), at(20)).await?;
+            ensure!(task.is_none(), "of a namespace that is gone there is {task:?}");
+        }
+    }
+    // What was looked at is not kept.
+    drop(unit);
     let mut reader = store.reader();
     let page = PageRequest::new(None, 9);
     let robots = reader.accounts(AccountFilter::RobotsOf(ann), &page).await?;

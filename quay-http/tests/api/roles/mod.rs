@@ -7,6 +7,7 @@ mod allowed;
 pub(crate) mod fixture;
 pub(crate) mod log;
 mod organizations;
+mod policies;
 mod refused;
 mod repositories;
 mod role;
@@ -28,6 +29,7 @@ fn table() -> Vec<Row> {
     [
         users::rows(),
         organizations::rows(),
+        policies::rows(),
         repositories::rows(),
         superusers::rows(),
     ]
