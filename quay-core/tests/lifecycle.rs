@@ -374,7 +374,7 @@ fn a_policy_reaches_what_was_there_before_and_stays_in_it() {
         for setup in [&setup, &others] {
             assert_eq!(setup.delete("v3").await, Err(ErrorKind::TagImmutable));
             assert_eq!(setup.delete("latest").await, Ok(()));
-            assert_eq!(setup.push("v6", "new").await.is_ok(), true);
+            assert!(setup.push("v6", "new").await.is_ok());
             assert_eq!(setup.delete("v6").await, Ok(()));
         }
         assert_eq!(foreign.delete("v3").await, Ok(()));

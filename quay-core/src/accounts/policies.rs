@@ -281,7 +281,7 @@ impl Accounts {
     ) -> Result<Previewed, Error> {
         let owned = self.owned(caller, place).await?;
         let checked = input.check()?;
-        let owner = match &owned.repository {
+        let of = match &owned.repository {
             Some(record) => PreviewOwner::Repository(record),
             None => PreviewOwner::Namespace(&owned.namespace),
         };
@@ -290,7 +290,7 @@ impl Accounts {
         preview(
             &*self.0.store,
             &checked.rule,
-            &owner,
+            &of,
             from,
             limit,
             immutable,
@@ -348,14 +348,14 @@ impl Accounts {
 
 async fn carry_out(
     unit: &mut dyn AccountUnit,
-    owned: &Owned,
+    place: &Owned,
     kind: PolicyKind,
     deed: &Deed<'_>,
     entry: &LogEntry,
     now: Timestamp,
 ) -> Result<(), Error> {
     // Changes of one owner's policies follow one another, and none goes to an owner that has gone.
-    let still_there = match (&owned.repository, owned.account) {
+    let still_there = match (&place.repository, place.account) {
         (Some(record), _) => {
             let found = unit.repositories().lock(record.id).await?;
             found.is_some_and(|found| found.state != RepositoryState::MarkedForDeletion)
@@ -365,14 +365,14 @@ async fn carry_out(
             accounts.lock_account(account).await?;
             // Under its name, which it may have changed since it was looked up.
             let found = accounts.account(AccountKey::Id(account)).await?;
-            found.is_some_and(|found| found.name == owned.namespace)
+            found.is_some_and(|found| found.name == place.namespace)
         }
         (None, None) => false,
     };
     if !still_there {
         return Err(not_found());
     }
-    let owner = &owned.owner;
+    let owner = &place.owner;
     let unsupported = || Error::new(ErrorKind::Unsupported, "this registry keeps no policies");
     let store = unit.lifecycle().ok_or_else(unsupported)?;
     match deed {

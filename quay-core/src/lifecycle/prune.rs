@@ -149,10 +149,10 @@ impl PruneRule {
         let keep = input.keep_pulled_within.as_deref();
         let keep_pulled_within = keep.map(|text| span(text, "keepPulledWithin")).transpose()?;
         Ok(Self {
+            input,
             method,
             pattern,
             keep_pulled_within,
-            input,
         })
     }
 

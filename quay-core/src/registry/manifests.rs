@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::lifecycle::TagPush;
 use super::{Condition, Registry, authorised, gone, unknown_name};
 use crate::auth::Action;
 use crate::caller::Caller;
@@ -9,7 +10,7 @@ use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, ErrorKind};
 use crate::manifest::Manifest;
 use crate::media_type::MediaType;
-use crate::metadata::{Edge, EdgeKind, ManifestRecord, NewManifest, PutOutcome, TagTarget, UnitOfWork};
+use crate::metadata::{Edge, EdgeKind, ManifestRecord, NewManifest, PutOutcome, UnitOfWork};
 use crate::name::{Reference, RepositoryName, Tag};
 use crate::runtime::blocking;
 
@@ -191,23 +192,11 @@ impl Registry {
                 }
                 let lifetime = self.lifetime(&mut *unit, repository, &manifest, &labels).await?;
                 let end = lifetime.map(|lifetime| now.plus(lifetime));
-                let (mut moved, mut made) = (Vec::new(), Vec::new());
-                for tag in &tags {
-                    // The same content again is no event in the tag's history.
-                    if current(tag).is_none_or(|record| record.manifest_id != id) {
-                        let target = immutability.target(tag, TagTarget::new(id).with_end(end));
-                        unit.tags().set(repository, tag, target, now).await?;
-                        moved.push(tag.as_str());
-                        made.push(tag);
-                    } else if end.is_some()
-                        && current(tag)
-                            .is_some_and(|row| immutability.can_expire() || !immutability.covers(row))
-                        && current(tag).is_some_and(|row| row.end.is_some() && row.end < end)
-                    {
-                        // What is pushed again lasts from now on, unless somebody has said otherwise.
-                        unit.tags().set_end(repository, tag, end).await?;
-                    }
-                }
+                let pushed = TagPush::new(&tags, &live, id, end);
+                let made = self
+                    .push_tags(&mut *unit, repository, &pushed, &immutability, now)
+                    .await?;
+                let moved: Vec<&str> = made.iter().map(|tag| tag.as_str()).collect();
                 self.log_push(&mut *unit, name, repository, &tags, &row.media_type, caller)
                     .await?;
                 self.log_made_immutable(&mut *unit, name, repository, &immutability, &made, caller)

@@ -11,7 +11,9 @@ use crate::accounts::LogKind;
 use crate::caller::Caller;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
-use crate::metadata::{PageRequest, TagEntry, TagFilter, TagNames, TagPosition, TagTarget};
+use crate::metadata::{
+    PageRequest, RepositoryId, TagEntry, TagFilter, TagNames, TagPosition, TagTarget, UnitOfWork,
+};
 use crate::name::{RepositoryName, Tag};
 use crate::runtime::Timestamp;
 
@@ -277,27 +279,33 @@ impl Registry {
                     return Ok(());
                 }
                 let old = live.as_ref().and_then(|row| row.end);
-                unit.tags().set_end(repository, tag, end).await?;
-                if old.is_some() || end.is_some() {
-                    let more = json!({
-                        "tag": tag.as_str(),
-                        "expiration_date": seconds(end),
-                        "old_expiration_date": seconds(old),
-                    });
-                    self.log_change(
-                        &mut *unit,
-                        LogKind::ChangeTagExpiration,
-                        name,
-                        repository,
-                        more,
-                        caller,
-                    )
-                    .await?;
-                }
-                Ok(())
+                self.end_tag(&mut *unit, (name, repository), tag, (old, end), caller)
+                    .await
             },
             record = self.changeable(name, caller).await?
         )
+    }
+
+    /// Sets when a tag ends that ended then, or did not.
+    async fn end_tag(
+        &self,
+        unit: &mut dyn UnitOfWork,
+        (name, repository): (&RepositoryName, RepositoryId),
+        tag: &Tag,
+        (old, end): (Option<Timestamp>, Option<Timestamp>),
+        caller: &Caller,
+    ) -> Result<(), Error> {
+        unit.tags().set_end(repository, tag, end).await?;
+        if old.is_none() && end.is_none() {
+            return Ok(());
+        }
+        let more = json!({
+            "tag": tag.as_str(),
+            "expiration_date": seconds(end),
+            "old_expiration_date": seconds(old),
+        });
+        self.log_change(unit, LogKind::ChangeTagExpiration, name, repository, more, caller)
+            .await
     }
 
     /// Points a tag at a manifest of the repository, as a reversion. One that was deleted comes back where a tag

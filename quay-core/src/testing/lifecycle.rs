@@ -250,7 +250,7 @@ pub(super) async fn immutability_stays_with_the_row(instance: &mut dyn Instance<
         "the first one's rows are {immutable:?}"
     );
     lifecycle(&mut *unit)?
-        .set_immutable(repository, &[v2.clone()], false)
+        .set_immutable(repository, std::slice::from_ref(&v2), false)
         .await?;
     let seen = unit.tags().live(repository, &[v2], at(50)).await?;
     ensure!(
@@ -355,15 +355,15 @@ async fn pulls(
     seed: &str,
 ) -> Result<Vec<(String, u64, i64)>, Failure> {
     let counts = lifecycle(unit)?.pulls_of(repository, &digest(seed)).await?;
-    let mut seen: Vec<(String, u64, i64)> = counts
+    let mut found: Vec<(String, u64, i64)> = counts
         .into_iter()
         .map(|count| {
             let tag = count.tag.map_or(String::new(), |tag| tag.as_str().to_owned());
             (tag, count.pulls, count.last.as_millis() - at(0).as_millis())
         })
         .collect();
-    seen.sort();
-    Ok(seen)
+    found.sort();
+    Ok(found)
 }
 
 pub(super) async fn pulls_add_up(instance: &mut dyn Instance<Store>) -> Outcome {

@@ -269,7 +269,7 @@ impl LifecycleStore for BrokenUnit {
             match (self.fault, known) {
                 (RowFault::CountsTheLastAlone, Some(_)) => pull.pulls = 0,
                 (RowFault::LatestPullWins, Some(known)) => {
-                    pull.last = known.last.max(pull.last).plus(Duration::from_millis(1))
+                    pull.last = known.last.max(pull.last).plus(Duration::from_millis(1));
                 }
                 _ => {}
             }

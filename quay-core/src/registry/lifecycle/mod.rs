@@ -4,6 +4,7 @@ mod immutability;
 mod preview;
 mod prune;
 mod pulls;
+mod push;
 mod work;
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ pub(super) use immutability::refusal;
 pub(crate) use preview::{Owner as PreviewOwner, Preview, preview};
 pub use preview::{PreviewPlace, Previewed, PreviewedTag};
 pub(super) use pulls::PullCounts;
+pub(super) use push::TagPush;
 pub use work::PolicyRun;
 
 use crate::lifecycle::PruneRule;

@@ -438,19 +438,6 @@ pub(super) async fn a_renamed_namespace_takes_repositories_and_robots_along(
             .await?;
         (ann, bob, app)
     });
-    let mut unit = store.begin_accounts().await?;
-    if let Some(kept) = unit.lifecycle() {
-        let owner = PolicyOwner::Namespace("ann".to_owned());
-        let policy = PolicyRecord::new(
-            "ann's".to_owned(),
-            PolicyKind::Prune,
-            owner.clone(),
-            "{}".to_owned(),
-        );
-        kept.insert_policy(&policy).await?;
-        kept.schedule(PolicyKind::Prune, &owner, at(1)).await?;
-    }
-    unit.commit().await?;
     let old = ["ann/app", "ann/nested/ann/app"];
     let new = ["zoe-long/app", "zoe-long/nested/ann/app"];
     let seen = paths_of(&*store, &old).await?;
@@ -464,32 +451,6 @@ pub(super) async fn a_renamed_namespace_takes_repositories_and_robots_along(
     ensure!(seen == new, "under the new name there are {seen:?}");
     let seen = paths_of(&*store, &neighbours).await?;
     ensure!(seen == neighbours, "of its neighbours there are {seen:?}");
-    let mut unit = store.begin_accounts().await?;
-    if let Some(kept) = unit.lifecycle() {
-        let owners = ["ann", "zoe-long"].map(|name| PolicyOwner::Namespace(name.to_owned()));
-        let policies = kept.policies(PolicyKind::Prune, &owners).await?;
-        let of: Vec<&PolicyOwner> = policies.iter().map(|policy| &policy.owner).collect();
-        ensure!(of == [&owners[1]], "the policies are those of {of:?}");
-        let task = kept.claim_task(&[PolicyKind::Prune], at(9), at(2)).await?;
-        ensure!(
-            task.as_ref().is_some_and(|task| task.owner == owners[1]),
-            "the task is {task:?}"
-        );
-        let accounts = unit.accounts();
-        let account = there(accounts.account(AccountKey::Name("zoe-long")).await?, "zoe-long")?;
-        accounts.delete_account(&account, at(3)).await?;
-        if let Some(kept) = unit.lifecycle() {
-            let policies = kept.policies(PolicyKind::Prune, &owners).await?;
-            ensure!(
-                policies.is_empty(),
-                "of a namespace that is gone there are {policies:?}"
-            );
-            let task = kept.claim_task(&[PolicyKind::Prune], at(9), at(20)).await?;
-            ensure!(task.is_none(), "of a namespace that is gone there is {task:?}");
-        }
-    }
-    // What was looked at is not kept.
-    drop(unit);
     let mut reader = store.reader();
     let page = PageRequest::new(None, 9);
     let robots = reader.accounts(AccountFilter::RobotsOf(ann), &page).await?;
@@ -524,6 +485,58 @@ pub(super) async fn a_renamed_namespace_takes_repositories_and_robots_along(
     });
     let seen = paths_of(&*store, &["ann/app", "zoe-long/app"]).await?;
     ensure!(seen.len() == 2, "two namespaces share one repository: {seen:?}");
+    Ok(())
+}
+
+pub(super) async fn policies_follow_their_namespace_and_go_with_it(
+    instance: &mut dyn Instance<Store>,
+) -> Outcome {
+    let store = store(instance);
+    commit!(store, |unit| {
+        user(unit, "ann").await?;
+        user(unit, "anna").await?;
+    });
+    let kind = PolicyKind::Prune;
+    let none = || Failure::NotApplicable("the store keeps no policies");
+    let owners = ["ann", "zoe-long", "anna"].map(|name| PolicyOwner::Namespace(name.to_owned()));
+    let mut unit = store.begin_accounts().await?;
+    let kept = unit.lifecycle().ok_or_else(none)?;
+    for (owner, due) in [(&owners[0], 1), (&owners[2], 5)] {
+        let policy = PolicyRecord::new(owner.key(), kind, owner.clone(), "{}".to_owned());
+        kept.insert_policy(&policy).await?;
+        kept.schedule(kind, owner, at(due)).await?;
+    }
+    unit.commit().await?;
+    rename(&*store, "ann", "zoe-long").await?;
+    let mut unit = store.begin_accounts().await?;
+    let kept = unit.lifecycle().ok_or_else(none)?;
+    let policies = kept.policies(kind, &owners).await?;
+    let of: Vec<&PolicyOwner> = policies.iter().map(|policy| &policy.owner).collect();
+    ensure!(
+        of == [&owners[1], &owners[2]],
+        "after a namespace was renamed there are policies of {of:?}"
+    );
+    let task = kept.claim_task(&[kind], at(9), at(2)).await?;
+    ensure!(
+        task.as_ref().is_some_and(|task| task.owner == owners[1]),
+        "after a namespace was renamed the first task is {task:?}"
+    );
+    let accounts = unit.accounts();
+    let account = there(accounts.account(AccountKey::Name("zoe-long")).await?, "zoe-long")?;
+    accounts.delete_account(&account, at(3)).await?;
+    let kept = unit.lifecycle().ok_or_else(none)?;
+    let policies = kept.policies(kind, &owners).await?;
+    let of: Vec<&PolicyOwner> = policies.iter().map(|policy| &policy.owner).collect();
+    ensure!(
+        of == [&owners[2]],
+        "after a namespace was deleted there are policies of {of:?}"
+    );
+    let task = kept.claim_task(&[kind], at(99), at(20)).await?;
+    ensure!(
+        task.as_ref().is_some_and(|task| task.owner == owners[2]),
+        "after a namespace was deleted the first task is {task:?}"
+    );
+    unit.commit().await?;
     Ok(())
 }
 
