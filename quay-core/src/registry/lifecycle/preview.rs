@@ -27,6 +27,16 @@ pub(crate) enum Preview {
     Immutability(ImmutabilityRule),
 }
 
+impl Preview {
+    /// Whether repositories of a state are gone through.
+    fn reaches(&self, state: RepositoryState) -> bool {
+        match self {
+            Self::Prune(_) => state == RepositoryState::Normal,
+            Self::Immutability(_) => state != RepositoryState::MarkedForDeletion,
+        }
+    }
+}
+
 /// Where a page goes on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -111,7 +121,7 @@ pub(crate) async fn preview(
     let mut looked = 0;
     let mut place = place;
     loop {
-        let Some(record) = owner.next(store, place.as_ref()).await? else {
+        let Some(record) = owner.next(store, policy, place.as_ref()).await? else {
             return Ok(Previewed { tags, next: None });
         };
         let path = record.name.path();
@@ -182,12 +192,13 @@ impl Owner<'_> {
     async fn next(
         &self,
         store: &dyn MetadataStore,
+        policy: &Preview,
         place: Option<&PreviewPlace>,
     ) -> Result<Option<RepositoryRecord>, Error> {
         match self {
             Self::Repository(record) => {
                 let through = place.is_some_and(|place| place.after.is_none());
-                Ok((!through).then(|| (*record).clone()))
+                Ok((!through && policy.reaches(record.state)).then(|| (*record).clone()))
             }
             Self::Namespace(name) => {
                 let prefix = format!("{name}/");
@@ -208,7 +219,7 @@ impl Owner<'_> {
                         if !record.name.path().starts_with(&prefix) {
                             return Ok(None);
                         }
-                        if record.state == RepositoryState::Normal {
+                        if policy.reaches(record.state) {
                             return Ok(Some((*record).clone()));
                         }
                         record.name.path().clone_into(&mut after);
