@@ -1,6 +1,6 @@
 //! The life of tags with images that skopeo pushes and pulls: what is immutable, what is pruned, and what of it
 //! comes back.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod support;
 

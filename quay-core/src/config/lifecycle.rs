@@ -98,7 +98,7 @@ mod tests {
 
     use super::super::Config;
 
-    fn read(config: Value) -> Result<Config, super::InvalidConfig> {
+    fn read(config: &Value) -> Result<Config, super::InvalidConfig> {
         Config::from_map(config.as_object().unwrap())
     }
 
@@ -107,7 +107,7 @@ mod tests {
         let config = Config::default();
         assert!(config.registry.auto_prune.is_none() && !config.registry.last_pulls);
         assert!(!config.registry.immutable_tags && !config.accounts.auto_prune);
-        let config = read(json!({
+        let config = read(&json!({
             "FEATURE_AUTO_PRUNE": true,
             "FEATURE_IMMUTABLE_TAGS": true,
             "AUTOPRUNE_TASK_RUN_MINIMUM_INTERVAL_MINUTES": 30,
@@ -148,7 +148,7 @@ mod tests {
             ("AUTOPRUNE_FETCH_TAGS_PAGE_LIMIT", json!(0)),
             ("AUTO_PRUNING_BATCH_SIZE", json!(-1)),
         ] {
-            let error = read(json!({ key: value })).unwrap_err();
+            let error = read(&json!({ key: value })).unwrap_err();
             assert_eq!(error.key(), key, "{error}");
         }
     }
