@@ -120,6 +120,7 @@ pub enum Code {
     PreconditionFailed,
     RangeInvalid,
     SizeInvalid,
+    TagImmutable,
     TagInvalid,
     TooManyRequests,
     Unauthorized,
@@ -146,6 +147,7 @@ impl Code {
             Self::NameUnknown => "NAME_UNKNOWN",
             Self::PreconditionFailed => "PRECONDITION_FAILED",
             Self::SizeInvalid => "SIZE_INVALID",
+            Self::TagImmutable => "TAG_IMMUTABLE",
             Self::TagInvalid => "TAG_INVALID",
             Self::TooManyRequests => "TOOMANYREQUESTS",
             Self::Unauthorized => "UNAUTHORIZED",
@@ -181,6 +183,8 @@ pub enum ErrorKind {
     DigestInvalid,
     /// A tag does not follow the grammar.
     TagInvalid,
+    /// The tag stays as it is (`registry-protocol.md`, section 5).
+    TagImmutable,
     /// The repository does not hold the blob.
     BlobUnknown,
     /// The blob is held by a live manifest and cannot be deleted.
@@ -247,6 +251,7 @@ impl ErrorKind {
         Self::QuotaExceeded,
         Self::DigestInvalid,
         Self::TagInvalid,
+        Self::TagImmutable,
         Self::BlobUnknown,
         Self::BlobInUse,
         Self::UploadUnknown,
@@ -287,6 +292,7 @@ impl ErrorKind {
             Self::Throttled => Code::TooManyRequests,
             Self::DigestInvalid => Code::DigestInvalid,
             Self::TagInvalid => Code::TagInvalid,
+            Self::TagImmutable => Code::TagImmutable,
             Self::BlobUnknown => Code::BlobUnknown,
             Self::BlobInUse | Self::Unsupported | Self::Gone => Code::Unsupported,
             Self::UploadUnknown => Code::BlobUploadUnknown,
@@ -326,7 +332,7 @@ impl ErrorKind {
             | Self::ManifestBlobUnknown => 404,
             Self::ReadOnly | Self::BlobInUse | Self::Unsupported => 405,
             Self::BodyTimeout => 408,
-            Self::UploadBusy => 409,
+            Self::UploadBusy | Self::TagImmutable => 409,
             Self::Gone => 410,
             Self::PreconditionFailed => 412,
             Self::TooLarge | Self::ManifestTooLarge => 413,
@@ -360,6 +366,7 @@ impl ErrorKind {
             Self::InvalidToken => "invalid_token",
             Self::FreshLoginRequired => "fresh_login_required",
             Self::Unauthorized | Self::Forbidden => "insufficient_scope",
+            Self::TagImmutable => "tag_immutable",
             Self::Internal | Self::Unavailable | Self::StorageFull => "downstream_issue",
             _ => "invalid_request",
         }
@@ -587,6 +594,7 @@ mod tests {
             ("QuotaExceeded", "DENIED", 403, false),
             ("DigestInvalid", "DIGEST_INVALID", 400, false),
             ("TagInvalid", "TAG_INVALID", 400, false),
+            ("TagImmutable", "TAG_IMMUTABLE", 409, false),
             ("BlobUnknown", "BLOB_UNKNOWN", 404, false),
             ("BlobInUse", "UNSUPPORTED", 405, false),
             ("UploadUnknown", "BLOB_UPLOAD_UNKNOWN", 404, false),

@@ -10,6 +10,7 @@ mod digest;
 mod error;
 mod hashing;
 pub mod http;
+pub mod lifecycle;
 pub mod manifest;
 mod media_type;
 pub mod memory;

@@ -8,6 +8,7 @@ use quay_auth::{
     AccountCredentials, Bcrypt, ClientSeal, DatabaseLogin, DatabaseSecrets, FederatedRobots,
     InvalidSecretKey, OAuthBearer, PasswordChecks, RegistryTokenOptions, RegistryTokens, RsaKeys, SecretKey,
 };
+use quay_core::Registry;
 use quay_core::accounts::{
     AccountAuthorizer, AccountOptions, AccountStore, Accounts, Changes, LoginEngine, RobotTokens, Seal,
     SecretBox, Tools,
@@ -124,7 +125,7 @@ pub(crate) fn client(private: &[String]) -> Result<Arc<dyn HttpClient>, Failure>
     ))
 }
 
-/// The registry that a configuration asks for, with its loops begun. `address` is the one that it
+/// The registry that a configuration asks for, with its loops begun, and the pages around it. `address` is the one that it
 /// listens on.
 pub(crate) async fn site(
     config: &Config,
@@ -132,7 +133,7 @@ pub(crate) async fn site(
     stores: Stores,
     address: SocketAddr,
     spawner: &TokioSpawner,
-) -> Result<Site, Failure> {
+) -> Result<(Site, Registry), Failure> {
     let data = &serve.place.data;
     let mut options = options(config, address);
     if serve.place.config.is_none() {
@@ -176,6 +177,8 @@ pub(crate) async fn site(
     let registry = crate::compose::registry(config, stores, authorizer, config.registry.action_log, spawner);
     workers::keep_swept(&registry, config.garbage, spawner);
     workers::keep_collecting(&registry, config.garbage, spawner);
+    workers::keep_policies(&registry, config.policies, spawner);
+    workers::keep_pulls_counted(&registry, spawner);
     workers::keep_following(&accounts, &changes, spawner);
     workers::keep_key(own_key, spawner);
     workers::keep_collected(&accounts, spawner);
@@ -205,13 +208,13 @@ pub(crate) async fn site(
         .with_aci(config.aci_conversion);
     let site = Site::new(
         RegistryService::new(registry.clone(), settings.with_authenticators(vec![tokens])),
-        TokenService::new(accounts.clone(), registry, token_settings),
+        TokenService::new(accounts.clone(), registry.clone(), token_settings),
         api,
         KeyService::new(accounts.clone()),
         FederationService::new(accounts),
         web,
     );
-    Ok(site.with_v1(v1).with_verbs(verbs))
+    Ok((site.with_v1(v1).with_verbs(verbs), registry))
 }
 
 /// What accounts are told, with an address that clients can be sent to.

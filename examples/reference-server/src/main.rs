@@ -199,15 +199,20 @@ async fn run(serve: &Serve) -> Result<(), Failure> {
         if config.registry.quotas.is_some() {
             workers::keep_counting(&registry, &spawner);
         }
+        workers::keep_policies(&registry, config.policies, &spawner);
+        workers::keep_pulls_counted(&registry, &spawner);
+        let pulled = registry.clone();
         let settings = Settings::default().with_authenticators(vec![Arc::new(AnonymousAllowed)]);
         announce(address)?;
         Server::new()
             .serve(listener, RegistryService::new(registry, settings), shutdown)
             .await?;
+        workers::record_pulls(&pulled).await;
     } else {
-        let site = accounts::site(&config, serve, stores, address, &spawner).await?;
+        let (site, registry) = accounts::site(&config, serve, stores, address, &spawner).await?;
         announce(address)?;
         Server::new().serve(listener, site, shutdown).await?;
+        workers::record_pulls(&registry).await;
     }
     // A push whose client has gone may still be writing what it has.
     if tokio::time::timeout(LAST_WRITES, spawner.idle()).await.is_err() {

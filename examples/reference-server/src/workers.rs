@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use quay_core::Registry;
 use quay_core::accounts::{Accounts, Changes};
-use quay_core::config::GarbageConfig;
+use quay_core::config::{GarbageConfig, PolicyConfig};
 use quay_core::registry::Collected;
 use quay_http::TokioSpawner;
 
@@ -18,6 +18,13 @@ const REVIEWED_AT_ONCE: usize = 100;
 /// Rows that the collector works on in a second at the most, so that it takes no more than a part of a
 /// processor and of the database.
 const COLLECTED_A_SECOND: f64 = 1000.0;
+/// Tags that one step of policies' work looks at.
+const RATED_AT_ONCE: usize = 1000;
+/// How long that work pauses between the steps of a long run, so that it takes no more than a part of a processor
+/// and of the database.
+const BETWEEN_STEPS: Duration = Duration::from_millis(200);
+/// How often it is recorded when tags were pulled.
+const PULLS_INTERVAL: Duration = Duration::from_secs(10);
 /// A token feels within five seconds what happened to what it rests on.
 const CHANGES_INTERVAL: Duration = Duration::from_secs(1);
 /// Blobs that are counted anew in one unit of work.
@@ -85,6 +92,68 @@ pub(crate) fn keep_collecting(registry: &Registry, garbage: GarbageConfig, spawn
         }
         .boxed(),
     );
+}
+
+/// Does the work that policies about the life of tags cause: what is due, and then looks for more from time to time.
+pub(crate) fn keep_policies(registry: &Registry, policies: PolicyConfig, spawner: &TokioSpawner) {
+    let registry = registry.clone();
+    if registry.options().auto_prune.is_none() && !registry.options().immutable_tags {
+        return;
+    }
+    spawner.uncounted().spawn(
+        async move {
+            loop {
+                let mut wait = policies.poll;
+                for _ in 0..policies.steps {
+                    match registry.run_policies(RATED_AT_ONCE).await {
+                        Ok(run) => {
+                            if run.pruned + run.marked > 0 {
+                                tracing::info!(?run, "policies were carried out");
+                            }
+                            wait = if run.more { BETWEEN_STEPS } else { policies.poll };
+                            if !run.more {
+                                break;
+                            }
+                        }
+                        Err(error) => {
+                            tracing::warn!("policies were not carried out: {}", crate::in_full(&error));
+                            wait = policies.poll.max(RETRY);
+                            break;
+                        }
+                    }
+                }
+                tokio::time::sleep(wait).await;
+            }
+        }
+        .boxed(),
+    );
+}
+
+/// Records from time to time when tags were pulled.
+pub(crate) fn keep_pulls_counted(registry: &Registry, spawner: &TokioSpawner) {
+    let registry = registry.clone();
+    if !registry.options().last_pulls {
+        return;
+    }
+    spawner.uncounted().spawn(
+        async move {
+            loop {
+                tokio::time::sleep(PULLS_INTERVAL).await;
+                record_pulls(&registry).await;
+            }
+        }
+        .boxed(),
+    );
+}
+
+/// Records when tags were pulled.
+pub(crate) async fn record_pulls(registry: &Registry) {
+    if let Err(error) = registry.flush_pulls().await {
+        tracing::warn!(
+            "pulls were not counted, tried again later: {}",
+            crate::in_full(&error)
+        );
+    }
 }
 
 /// Counts anew what is to be counted: namespaces that were never counted, the registry when somebody asks.

@@ -111,6 +111,10 @@ pub struct AccountOptions {
     pub change_tag_expiration: bool,
     /// `FEATURE_REPO_MIRROR`: whether what may be done to a repository can be changed.
     pub repository_states: bool,
+    /// `FEATURE_AUTO_PRUNE`.
+    pub auto_prune: bool,
+    /// `FEATURE_IMMUTABLE_TAGS`.
+    pub immutable_tags: bool,
     /// `FEATURE_PUBLIC_CATALOG`.
     pub public_catalog: bool,
     /// `CREATE_PRIVATE_REPO_ON_PUSH`.
@@ -202,6 +206,8 @@ impl AccountOptions {
             default_tag_expiration_s: 14 * DAY,
             change_tag_expiration: true,
             repository_states: false,
+            auto_prune: false,
+            immutable_tags: false,
             public_catalog: false,
             private_on_push: true,
             namespace_on_push: false,

@@ -376,6 +376,8 @@ impl Reader<'_> {
             default_tag_expiration_s,
             change_tag_expiration: self.boolean("FEATURE_CHANGE_TAG_EXPIRATION")?,
             repository_states: self.boolean("FEATURE_REPO_MIRROR")?,
+            auto_prune: self.boolean("FEATURE_AUTO_PRUNE")?,
+            immutable_tags: self.boolean("FEATURE_IMMUTABLE_TAGS")?,
             public_catalog: self.boolean("FEATURE_PUBLIC_CATALOG")?,
             private_on_push: self.boolean("CREATE_PRIVATE_REPO_ON_PUSH")?,
             namespace_on_push: self.boolean("CREATE_NAMESPACE_ON_PUSH")?,

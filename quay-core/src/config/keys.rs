@@ -128,16 +128,16 @@ keys! {
     "RECAPTCHA_WHITELISTED_USERS" List "[]" - [in_effect];
 }
 "autoprune" {
-    "AUTOPRUNE_DEFAULT_POLICY_TIMEOUT" Number "3600" - [];
-    "AUTOPRUNE_FETCH_REPOSITORIES_PAGE_LIMIT" Number "50" - [];
-    "AUTOPRUNE_FETCH_TAGS_PAGE_LIMIT" Number "100" - [];
-    "AUTOPRUNE_TASK_RUN_MINIMUM_INTERVAL_MINUTES" Number "60" - [];
-    "AUTO_PRUNING_BATCH_SIZE" Number "10" - [];
-    "AUTO_PRUNING_DEFAULT_POLICY_BATCH_SIZE" Number "10" - [];
-    "AUTO_PRUNING_DEFAULT_POLICY_POLL_PERIOD" Number "86400" - [];
-    "AUTO_PRUNING_POLL_PERIOD" Number "30" - [];
-    "DEFAULT_NAMESPACE_AUTOPRUNE_POLICY" Map "null" - [nullable];
-    "FEATURE_AUTO_PRUNE" Boolean "false" - [];
+    "AUTOPRUNE_DEFAULT_POLICY_TIMEOUT" Number "3600" - [in_effect];
+    "AUTOPRUNE_FETCH_REPOSITORIES_PAGE_LIMIT" Number "50" - [in_effect];
+    "AUTOPRUNE_FETCH_TAGS_PAGE_LIMIT" Number "100" - [in_effect];
+    "AUTOPRUNE_TASK_RUN_MINIMUM_INTERVAL_MINUTES" Number "60" - [in_effect];
+    "AUTO_PRUNING_BATCH_SIZE" Number "10" - [in_effect];
+    "AUTO_PRUNING_DEFAULT_POLICY_BATCH_SIZE" Number "10" - [in_effect];
+    "AUTO_PRUNING_DEFAULT_POLICY_POLL_PERIOD" Number "86400" - [in_effect];
+    "AUTO_PRUNING_POLL_PERIOD" Number "30" - [in_effect];
+    "DEFAULT_NAMESPACE_AUTOPRUNE_POLICY" Map "null" - [nullable in_effect];
+    "FEATURE_AUTO_PRUNE" Boolean "false" - [in_effect];
 }
 "build" {
     "BILLED_NAMESPACE_MAXIMUM_BUILD_COUNT" Number "null" - [nullable];
@@ -192,8 +192,8 @@ keys! {
     "HEALTH_CHECKER_INSTANCE_CHECK_PREFERRED_STORAGE" Boolean "null" - [nullable];
 }
 "immutability" {
-    "FEATURE_IMMUTABLE_TAGS" Boolean "false" - [];
-    "FEATURE_IMMUTABLE_TAGS_CAN_EXPIRE" Boolean "false" - [];
+    "FEATURE_IMMUTABLE_TAGS" Boolean "false" - [in_effect];
+    "FEATURE_IMMUTABLE_TAGS_CAN_EXPIRE" Boolean "false" - [in_effect];
 }
 "logs" {
     "ACTION_LOG_ARCHIVE_LOCATION" Text r#""local_us""# - [];

@@ -7,6 +7,7 @@ mod database;
 pub(crate) mod duration;
 mod key;
 mod keys;
+mod lifecycle;
 mod values;
 
 use std::fmt::{self, Debug, Write as _};
@@ -18,6 +19,7 @@ pub use accounts::{InstanceKeyLifetime, MailFailure, MailServer, MailTls};
 pub use database::{Database, DatabaseConnection, DatabaseTls, DatabaseTlsMode};
 pub use key::{Key, Kind};
 pub use keys::KEYS;
+pub use lifecycle::PolicyConfig;
 pub use values::{GarbageConfig, StorageEngine, StorageLocation, UrlScheme};
 
 use crate::accounts::AccountOptions;
@@ -147,6 +149,8 @@ pub struct Config {
     pub aci_conversion: bool,
     /// When garbage is collected.
     pub garbage: GarbageConfig,
+    /// How often the work is looked for that policies about the life of tags cause.
+    pub policies: PolicyConfig,
     /// What accounts may do, and how long things last. Without `SERVER_HOSTNAME`, for `localhost`: the
     /// host decides by [`AccountOptions::at`].
     pub accounts: AccountOptions,
@@ -232,6 +236,7 @@ impl Config {
             database,
             database_connection,
             garbage,
+            policies: reader.policies()?,
             registry,
             accounts,
             secret_key: reader.secret("SECRET_KEY")?,

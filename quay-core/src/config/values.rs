@@ -223,6 +223,10 @@ impl<'a> Reader<'a> {
             } else {
                 None
             },
+            immutable_tags: self.boolean("FEATURE_IMMUTABLE_TAGS")?,
+            immutable_tags_can_expire: self.boolean("FEATURE_IMMUTABLE_TAGS_CAN_EXPIRE")?,
+            auto_prune: self.auto_prune()?,
+            last_pulls: self.boolean("FEATURE_AUTO_PRUNE")?,
             ..Options::default()
         })
     }

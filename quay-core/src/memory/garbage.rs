@@ -226,6 +226,7 @@ impl GarbageStore for MemoryUnit {
             }
             self.state.manifests.remove_mut(&(repository, digest));
             self.state.manifest_digests.remove_mut(id);
+            self.forget_pulls(repository, &digest);
             self.state.reviews.remove_mut(id);
         }
         for digest in review {
@@ -383,6 +384,7 @@ impl GarbageStore for MemoryUnit {
             self.state.repositories.remove_mut(&path);
             self.state.repository_paths.remove_mut(&repository);
         }
+        self.forget_policies(repository);
         Ok(())
     }
 }

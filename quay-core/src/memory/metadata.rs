@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures::lock::Mutex;
 use rpds::RedBlackTreeMapSync as Map;
 
+use super::lifecycle::TaskRow;
 use super::unit::MemoryUnit;
 use crate::blob_store::UploadState;
 use crate::digest::Digest;
@@ -15,9 +16,9 @@ use crate::error::StoreError;
 use crate::media_type::MediaType;
 use crate::metadata::{
     BlobRecord, Edge, EdgeKind, LabelRecord, LinkedBlob, Lookup, ManifestRecord, MetadataStore, NewManifest,
-    NewUpload, PageRequest, Quota, QuotaOwner, QuotaUse, REFERRERS_BYTES, Referrer, RegistrySize,
-    RepositoryId, RepositoryRecord, TagEntry, TagFilter, TagNames, TagPosition, TagRecord, UnitOfWork,
-    UploadRecord, Usage,
+    NewUpload, PageRequest, PolicyKind, PolicyOwner, PolicyRecord, Quota, QuotaOwner, QuotaUse,
+    REFERRERS_BYTES, Referrer, RegistrySize, RepositoryId, RepositoryRecord, TagEntry, TagFilter, TagNames,
+    TagPosition, TagRecord, UnitOfWork, UploadRecord, Usage,
 };
 use crate::name::{Reference, RepositoryName, Tag};
 use crate::runtime::Timestamp;
@@ -50,6 +51,7 @@ pub(super) struct TagRow {
     pub(super) end: Option<Timestamp>,
     pub(super) live: bool,
     pub(super) reversion: bool,
+    pub(super) immutable: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -114,6 +116,11 @@ pub(super) struct State {
     pub(super) outbox: Map<i64, OutboxEntry>,
     pub(super) quotas: Map<QuotaOwner, Arc<Quota>>,
     pub(super) size: RegistrySize,
+    /// Policies in the order of their recording.
+    pub(super) policies: Map<i64, Arc<PolicyRecord>>,
+    pub(super) tasks: Map<(PolicyKind, PolicyOwner), TaskRow>,
+    /// Pulls by repository, manifest and tag, which is empty for its digest: how many, and the last.
+    pub(super) pulls: Map<(RepositoryId, Digest, String), (u64, Timestamp)>,
 }
 
 impl State {
@@ -142,7 +149,8 @@ impl State {
             row.start,
             row.end,
         )
-        .with_reversion(row.reversion);
+        .with_reversion(row.reversion)
+        .with_immutable(row.immutable);
         let of_kind = |kind: EdgeKind| manifest.edges.iter().filter(move |edge| edge.kind == kind);
         let layers = of_kind(EdgeKind::Layer)
             .filter(|edge| edge.held)
@@ -202,6 +210,9 @@ impl MemoryMetadata {
             ("links", state.links.size()),
             ("uploads", state.uploads.size()),
             ("outbox", state.outbox.size()),
+            ("policies", state.policies.size()),
+            ("tasks", state.tasks.size()),
+            ("pulls", state.pulls.size()),
         ];
         let there = counts.iter().filter(|(_, count)| *count > 0);
         let there: Vec<String> = there.map(|(what, count)| format!("{count} {what}")).collect();
@@ -462,6 +473,14 @@ impl MetadataStore for MemoryMetadata {
         let state = self.state();
         let size = |id: &RepositoryId| (*id, super::quota::used(&state, &[*id]));
         Ok(repositories.iter().map(size).collect())
+    }
+
+    async fn policies(
+        &self,
+        kind: PolicyKind,
+        owners: &[PolicyOwner],
+    ) -> Result<Vec<PolicyRecord>, StoreError> {
+        Ok(self.state().policies_of(kind, owners))
     }
 
     async fn upload(&self, id: &str) -> Result<Option<UploadRecord>, StoreError> {

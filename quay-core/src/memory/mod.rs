@@ -3,6 +3,7 @@
 
 mod blobs;
 mod garbage;
+mod lifecycle;
 mod metadata;
 mod quota;
 mod unit;

@@ -13,10 +13,10 @@ use crate::blob_store::{ObjectKey, UploadState};
 use crate::digest::Digest;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::metadata::{
-    BlobIndex, BlobRecord, Edge, EdgeKind, GarbageStore, LabelRecord, LabelStore, ManifestStore, NewBlob,
-    NewManifest, NewUpload, Outbox, OutboxRow, PutOutcome, QuotaStore, RepositoryId, RepositoryKind,
-    RepositoryRecord, RepositoryState, RepositoryStore, StoredManifest, TagRecord, TagStore, TagTarget,
-    UnitOfWork, UploadRecord, UploadStore, Visibility,
+    BlobIndex, BlobRecord, Edge, EdgeKind, GarbageStore, LabelRecord, LabelStore, LifecycleStore,
+    ManifestStore, NewBlob, NewManifest, NewUpload, Outbox, OutboxRow, PutOutcome, QuotaStore, RepositoryId,
+    RepositoryKind, RepositoryRecord, RepositoryState, RepositoryStore, StoredManifest, TagRecord, TagStore,
+    TagTarget, UnitOfWork, UploadRecord, UploadStore, Visibility,
 };
 use crate::name::{RepositoryName, Tag};
 use crate::runtime::Timestamp;
@@ -53,7 +53,7 @@ impl MemoryUnit {
         self.state.last_id
     }
 
-    fn tag_record(&self, name: &Tag, row: &TagRow) -> Result<TagRecord, StoreError> {
+    pub(super) fn tag_record(&self, name: &Tag, row: &TagRow) -> Result<TagRecord, StoreError> {
         let manifest = self
             .state
             .manifest_by_id(row.manifest)
@@ -66,7 +66,8 @@ impl MemoryUnit {
             row.start,
             row.end,
         )
-        .with_reversion(row.reversion))
+        .with_reversion(row.reversion)
+        .with_immutable(row.immutable))
     }
 
     pub(super) fn save_manifest(&mut self, repository: RepositoryId, row: ManifestRow) {
@@ -203,6 +204,10 @@ impl UnitOfWork for MemoryUnit {
     }
 
     fn labels(&mut self) -> Option<&mut dyn LabelStore> {
+        Some(self)
+    }
+
+    fn lifecycle(&mut self) -> Option<&mut dyn LifecycleStore> {
         Some(self)
     }
 
@@ -464,6 +469,7 @@ impl TagStore for MemoryUnit {
             end: target.end,
             live: true,
             reversion: target.reversion,
+            immutable: target.immutable,
         };
         self.state.tags.insert_mut((repository, name.clone(), id), row);
         self.state.live_tags.insert_mut((repository, name.clone()), id);

@@ -5,6 +5,7 @@
 //! commits as a whole or not at all.
 
 mod garbage;
+mod lifecycle;
 mod quota;
 mod record;
 mod work;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use garbage::{GarbageStore, ManifestHolds};
+pub use lifecycle::{LifecycleStore, PolicyKind, PolicyOwner, PolicyRecord, PolicyTask, PullCount, RatedTag};
 pub use quota::{Quota, QuotaLimit, QuotaLimitKind, QuotaOwner, QuotaStore, QuotaUse, RegistrySize, Usage};
 pub use record::{
     BlobRecord, Edge, EdgeKind, LabelRecord, LabelSource, ManifestRecord, NewManifest, NewUpload, OutboxRow,
@@ -200,6 +202,17 @@ pub trait MetadataStore: Debug + Send + Sync + 'static {
         Ok(HashMap::new())
     }
 
+    /// The policies of a kind that these owners have: those of the first owner first, and of one owner in the order
+    /// of their recording. A store that keeps none finds none. Cost: one statement.
+    async fn policies(
+        &self,
+        kind: PolicyKind,
+        owners: &[PolicyOwner],
+    ) -> Result<Vec<PolicyRecord>, StoreError> {
+        let _ = (kind, owners);
+        Ok(Vec::new())
+    }
+
     /// An upload session by id. Cost: one indexed row.
     async fn upload(&self, id: &str) -> Result<Option<UploadRecord>, StoreError>;
 
@@ -302,6 +315,14 @@ impl<T: MetadataStore + ?Sized> MetadataStore for Arc<T> {
         repositories: &[RepositoryId],
     ) -> Result<HashMap<RepositoryId, u64>, StoreError> {
         (**self).repository_sizes(repositories).await
+    }
+
+    async fn policies(
+        &self,
+        kind: PolicyKind,
+        owners: &[PolicyOwner],
+    ) -> Result<Vec<PolicyRecord>, StoreError> {
+        (**self).policies(kind, owners).await
     }
 
     async fn upload(&self, id: &str) -> Result<Option<UploadRecord>, StoreError> {

@@ -351,6 +351,8 @@ pub struct TagRecord {
     pub end: Option<Timestamp>,
     /// Whether the tag was put back to what it had pointed at before.
     pub reversion: bool,
+    /// Whether the tag stays as it is.
+    pub immutable: bool,
 }
 
 impl TagRecord {
@@ -372,7 +374,15 @@ impl TagRecord {
             start,
             end,
             reversion: false,
+            immutable: false,
         }
+    }
+
+    /// Says that the tag stays as it is.
+    #[must_use]
+    pub const fn with_immutable(mut self, immutable: bool) -> Self {
+        self.immutable = immutable;
+        self
     }
 
     /// Says that the tag was put back.

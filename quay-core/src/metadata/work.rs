@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::garbage::GarbageStore;
+use super::lifecycle::LifecycleStore;
 use super::quota::QuotaStore;
 use super::record::{
     BlobRecord, LabelRecord, NewManifest, NewUpload, OutboxRow, Placement, RepositoryId, RepositoryRecord,
@@ -52,6 +53,11 @@ pub trait UnitOfWork: Debug + Send {
 
     /// Quotas, where the store counts.
     fn quotas(&mut self) -> Option<&mut dyn QuotaStore> {
+        None
+    }
+
+    /// Policies about the life of tags, and their pulls, where the store keeps them.
+    fn lifecycle(&mut self) -> Option<&mut dyn LifecycleStore> {
         None
     }
 
@@ -171,6 +177,8 @@ pub struct TagTarget {
     pub end: Option<Timestamp>,
     /// Whether it is put back to what it had pointed at before.
     pub reversion: bool,
+    /// Whether it stays as it is from then on.
+    pub immutable: bool,
 }
 
 impl TagTarget {
@@ -181,7 +189,15 @@ impl TagTarget {
             manifest,
             end: None,
             reversion: false,
+            immutable: false,
         }
+    }
+
+    /// Says that it stays as it is.
+    #[must_use]
+    pub const fn with_immutable(mut self, immutable: bool) -> Self {
+        self.immutable = immutable;
+        self
     }
 
     /// Ends the tag by itself.

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::lifecycle::TagPush;
 use super::{Condition, Registry, authorised, gone, unknown_name};
 use crate::auth::Action;
 use crate::caller::Caller;
@@ -9,7 +10,7 @@ use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, ErrorKind};
 use crate::manifest::Manifest;
 use crate::media_type::MediaType;
-use crate::metadata::{Edge, EdgeKind, ManifestRecord, NewManifest, PutOutcome, TagTarget, UnitOfWork};
+use crate::metadata::{Edge, EdgeKind, ManifestRecord, NewManifest, PutOutcome, UnitOfWork};
 use crate::name::{Reference, RepositoryName, Tag};
 use crate::runtime::blocking;
 
@@ -105,6 +106,7 @@ impl Registry {
         let found = lookup.found.ok_or_else(|| unknown_manifest(reference))?;
         self.log_pull(record, name, reference, &found.media_type, caller)
             .await?;
+        self.count_pull(record, reference, &found.digest);
         Ok(found)
     }
 
@@ -161,6 +163,10 @@ impl Registry {
                 for tag in &tags {
                     push.condition.check(current(tag).map(|record| &record.digest))?;
                 }
+                let immutability = self.immutability(&mut *unit, name, repository).await?;
+                for row in live.iter().filter(|row| row.digest != digest) {
+                    immutability.check(row, "pushed over")?;
+                }
                 if let (Reference::Digest(_), true) = (&push.reference, tags.is_empty()) {
                     let stored = unit
                         .manifests()
@@ -187,21 +193,14 @@ impl Registry {
                 }
                 let lifetime = self.lifetime(&mut *unit, repository, &manifest, &labels).await?;
                 let end = lifetime.map(|lifetime| now.plus(lifetime));
-                let mut moved = Vec::new();
-                for tag in &tags {
-                    // The same content again is no event in the tag's history.
-                    if current(tag).is_none_or(|record| record.manifest_id != id) {
-                        let target = TagTarget::new(id).with_end(end);
-                        unit.tags().set(repository, tag, target, now).await?;
-                        moved.push(tag.as_str());
-                    } else if end.is_some()
-                        && current(tag).is_some_and(|row| row.end.is_some() && row.end < end)
-                    {
-                        // What is pushed again lasts from now on, unless somebody has said otherwise.
-                        unit.tags().set_end(repository, tag, end).await?;
-                    }
-                }
+                let pushed = TagPush::new(&tags, &live, id, end);
+                let made = self
+                    .push_tags(&mut *unit, repository, &pushed, &immutability, now)
+                    .await?;
+                let moved: Vec<&str> = made.iter().map(|tag| tag.as_str()).collect();
                 self.log_push(&mut *unit, name, repository, &tags, &row.media_type, caller)
+                    .await?;
+                self.log_made_immutable(&mut *unit, name, repository, &immutability, &made, caller)
                     .await?;
                 if self.subscribed("manifest.pushed")
                     && (outcome != PutOutcome::Unchanged || !moved.is_empty())
@@ -336,6 +335,7 @@ impl Registry {
             |unit| async {
                 let record = found.as_deref().ok_or_else(|| unknown_name(name))?;
                 let repository = authorised(&mut *unit, record).await?;
+                let immutability = self.immutability(&mut *unit, name, repository).await?;
                 match reference {
                     Reference::Tag(tag) => {
                         let live = unit
@@ -343,6 +343,9 @@ impl Registry {
                             .live(repository, std::slice::from_ref(tag), now)
                             .await?;
                         condition.check(live.first().map(|record| &record.digest))?;
+                        if let Some(row) = live.first() {
+                            immutability.check(row, "deleted")?;
+                        }
                         if live.is_empty() || !unit.tags().end(repository, tag, now).await? {
                             return Err(unknown_manifest(reference));
                         }
@@ -365,7 +368,11 @@ impl Registry {
                         condition.check(row.as_ref().map(|row| &row.digest))?;
                         let row = row.ok_or_else(|| unknown_manifest(reference))?;
                         let mut ended = Vec::new();
-                        for tag in unit.tags().pointing_at(repository, row.id).await? {
+                        let tags = unit.tags().pointing_at(repository, row.id).await?;
+                        for tag in tags.iter().filter(|tag| tag.is_alive(now)) {
+                            immutability.check(tag, "deleted with its manifest")?;
+                        }
+                        for tag in tags {
                             unit.tags().end(repository, &tag.name, now).await?;
                             ended.push(tag.name);
                         }

@@ -42,6 +42,7 @@ mod collect;
 mod condition;
 mod images;
 mod labels;
+mod lifecycle;
 mod lists;
 mod manifests;
 mod old_push;
@@ -64,11 +65,13 @@ pub use blobs::{Blob, BlobContent, MountOutcome};
 pub use collect::{Collected, Verdict, judge};
 pub use condition::Condition;
 pub use images::{ImageChain, ListedImage, TaggedImages};
+pub use lifecycle::{AutoPrune, PolicyRun, PreviewPlace, Previewed, PreviewedTag};
+pub(crate) use lifecycle::{Preview, PreviewOwner, preview};
 pub use lists::{CatalogPage, ReferrerPage, TagPage};
 pub use manifests::{ManifestPush, PushedManifest};
-pub use quota::{QuotaOptions, QuotaSide, quota_exceeded, quota_exhausted, quota_overgrown, quota_room};
 pub use old_push::OldImage;
 pub use older::Lists;
+pub use quota::{QuotaOptions, QuotaSide, quota_exceeded, quota_exhausted, quota_overgrown, quota_room};
 pub use sweep::Swept;
 pub use tags::{Expiration, HistoryPage, HistoryRequest, TagChange};
 pub use uploads::{Chunk, Upload, UploadStatus};
@@ -167,6 +170,14 @@ pub struct Options {
     pub manifest_signer: Option<Arc<dyn ManifestSigner>>,
     /// The namespaces that Docker's first protocol may push to; `None` for all.
     pub old_pushes: Option<HashSet<String>>,
+    /// Whether tags can be immutable (`FEATURE_IMMUTABLE_TAGS`). Where they cannot, none is, whatever is stored.
+    pub immutable_tags: bool,
+    /// Whether immutable tags may end by themselves (`FEATURE_IMMUTABLE_TAGS_CAN_EXPIRE`).
+    pub immutable_tags_can_expire: bool,
+    /// How tags are pruned by policies (`FEATURE_AUTO_PRUNE`); not at all when absent.
+    pub auto_prune: Option<AutoPrune>,
+    /// Whether it is recorded when tags and manifests were last pulled, where the store keeps that.
+    pub last_pulls: bool,
 }
 
 /// How long pages of lists are.
@@ -213,6 +224,10 @@ impl Default for Options {
             reserved_labels: RESERVED_LABELS.map(str::to_owned).to_vec(),
             manifest_signer: None,
             old_pushes: None,
+            immutable_tags: false,
+            immutable_tags_can_expire: false,
+            auto_prune: None,
+            last_pulls: false,
         }
     }
 }
@@ -239,6 +254,8 @@ struct Inner {
     images: Mutex<images::Places>,
     /// Held while a repository is looked through for an image.
     image_search: futures::lock::Mutex<()>,
+    /// When tags were pulled that is not recorded yet.
+    pull_counts: lifecycle::PullCounts,
 }
 
 impl Registry {
@@ -272,6 +289,7 @@ impl Registry {
             pulls: action_log::PullLog::default(),
             images: Mutex::default(),
             image_search: futures::lock::Mutex::default(),
+            pull_counts: lifecycle::PullCounts::default(),
         }))
     }
 

@@ -5,12 +5,15 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::labels::find_live;
+use super::lifecycle::refusal;
 use super::{Registry, authorised};
 use crate::accounts::LogKind;
 use crate::caller::Caller;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
-use crate::metadata::{PageRequest, TagEntry, TagFilter, TagNames, TagPosition, TagTarget};
+use crate::metadata::{
+    PageRequest, RepositoryId, TagEntry, TagFilter, TagNames, TagPosition, TagTarget, UnitOfWork,
+};
 use crate::name::{RepositoryName, Tag};
 use crate::runtime::Timestamp;
 
@@ -106,13 +109,26 @@ pub struct TagChange {
     pub expiration: Expiration,
     /// The manifest that it is moved to.
     pub target: Option<Digest>,
+    /// Whether it stays as it is from then on; as before when absent.
+    pub immutable: Option<bool>,
 }
 
 impl TagChange {
     /// A tag's new end and target.
     #[must_use]
     pub const fn new(expiration: Expiration, target: Option<Digest>) -> Self {
-        Self { expiration, target }
+        Self {
+            expiration,
+            target,
+            immutable: None,
+        }
+    }
+
+    /// Says whether the tag stays as it is from then on.
+    #[must_use]
+    pub const fn with_immutable(mut self, immutable: Option<bool>) -> Self {
+        self.immutable = immutable;
+        self
     }
 }
 
@@ -155,10 +171,14 @@ impl Registry {
             .metadata
             .tag_history(name, &filter, request.skip, &page, now)
             .await?;
-        self.readable(name, lookup.repository.as_deref(), caller).await?;
+        let repository = self
+            .readable(name, lookup.repository.as_deref(), caller)
+            .await?
+            .id;
         let mut entries = lookup.found.unwrap_or_default();
         let more = limit > 0 && entries.len() > limit;
         entries.truncate(limit);
+        self.rate_immutability(name, repository, &mut entries).await?;
         Ok(HistoryPage { entries, more })
     }
 
@@ -167,6 +187,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] without such a manifest, or such a tag whose end is to be set;
+    /// [`ErrorKind::TagImmutable`] when the tag stays as it is, or would by a policy that it is not to;
     /// [`ErrorKind::Rejected`] for an end that is past; what keeps the caller from changing the repository, or a
     /// store's.
     pub async fn change_tag(
@@ -177,6 +198,10 @@ impl Registry {
         caller: &Caller,
     ) -> Result<(), Error> {
         let mut record = self.changeable(name, caller).await?;
+        if change.immutable == Some(true) && !self.0.options.immutable_tags {
+            let message = "Immutable tags are not enabled";
+            return Err(Error::new(ErrorKind::InvalidRequest, message));
+        }
         let now = self.0.runtime.clock.now();
         if matches!(change.expiration, Expiration::At(end) if end <= now) {
             return Err(Error::new(
@@ -193,6 +218,7 @@ impl Registry {
                     .live(repository, std::slice::from_ref(tag), now)
                     .await?
                     .pop();
+                let immutability = self.immutability(&mut *unit, name, repository).await?;
                 let target = match &change.target {
                     Some(target) => {
                         let manifest = find_live(&mut *unit, repository, target).await?;
@@ -210,10 +236,17 @@ impl Registry {
                         Some(end.max(start.plus(shortest)).min(start.plus(longest)))
                     }
                 };
+                if let (Some(row), true) = (&live, target.is_some()) {
+                    immutability.check(row, "moved")?;
+                }
+                let was_immutable = live.as_ref().is_some_and(|row| row.immutable) && target.is_none();
+                let stays = immutability.stays(tag, change.immutable.unwrap_or(was_immutable));
+                if stays && end.is_some() && !immutability.can_expire() {
+                    return Err(refusal(tag, "made to end"));
+                }
                 if let Some((target, manifest)) = target {
-                    unit.tags()
-                        .set(repository, tag, TagTarget::new(manifest).with_end(end), now)
-                        .await?;
+                    let row = immutability.target(tag, TagTarget::new(manifest).with_end(end));
+                    unit.tags().set(repository, tag, row, now).await?;
                     let (kind, original) = match &live {
                         Some(row) => (LogKind::MoveTag, Some(row.digest)),
                         None => (LogKind::CreateTag, None),
@@ -225,42 +258,62 @@ impl Registry {
                     });
                     self.log_change(&mut *unit, kind, name, repository, more, caller)
                         .await?;
+                    let made = [tag];
+                    self.log_made_immutable(&mut *unit, name, repository, &immutability, &made, caller)
+                        .await?;
+                }
+                let asks = change.expiration != Expiration::Kept || change.immutable.is_some();
+                if asks && change.target.is_none() && live.is_none() {
+                    return Err(no_such_tag());
+                }
+                if let Some(immutable) = change.immutable {
+                    let was = was_immutable || (target.is_some() && immutability.rule(tag).is_some());
+                    self.change_immutability(&mut *unit, (name, repository), tag, (was, immutable), caller)
+                        .await?;
+                    if stays && !immutability.can_expire() {
+                        // It lasts from now on, whatever was said before.
+                        unit.tags().set_end(repository, tag, None).await?;
+                    }
                 }
                 if change.expiration == Expiration::Kept {
                     return Ok(());
                 }
-                if change.target.is_none() && live.is_none() {
-                    return Err(no_such_tag());
-                }
                 let old = live.as_ref().and_then(|row| row.end);
-                unit.tags().set_end(repository, tag, end).await?;
-                if old.is_some() || end.is_some() {
-                    let more = json!({
-                        "tag": tag.as_str(),
-                        "expiration_date": seconds(end),
-                        "old_expiration_date": seconds(old),
-                    });
-                    self.log_change(
-                        &mut *unit,
-                        LogKind::ChangeTagExpiration,
-                        name,
-                        repository,
-                        more,
-                        caller,
-                    )
-                    .await?;
-                }
-                Ok(())
+                self.end_tag(&mut *unit, (name, repository), tag, (old, end), caller)
+                    .await
             },
             record = self.changeable(name, caller).await?
         )
+    }
+
+    /// Sets when a tag ends that ended then, or did not.
+    async fn end_tag(
+        &self,
+        unit: &mut dyn UnitOfWork,
+        (name, repository): (&RepositoryName, RepositoryId),
+        tag: &Tag,
+        (old, end): (Option<Timestamp>, Option<Timestamp>),
+        caller: &Caller,
+    ) -> Result<(), Error> {
+        unit.tags().set_end(repository, tag, end).await?;
+        if old.is_none() && end.is_none() {
+            return Ok(());
+        }
+        let more = json!({
+            "tag": tag.as_str(),
+            "expiration_date": seconds(end),
+            "old_expiration_date": seconds(old),
+        });
+        self.log_change(unit, LogKind::ChangeTagExpiration, name, repository, more, caller)
+            .await
     }
 
     /// Points a tag at a manifest of the repository, as a reversion. One that was deleted comes back where a tag
     /// has pointed at it within the time machine's reach, and what it holds is still there.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] when the manifest cannot be brought back, what keeps the caller from changing the
+    /// [`ErrorKind::NotFound`] when the manifest cannot be brought back, [`ErrorKind::TagImmutable`] when the tag
+    /// stays as it is, what keeps the caller from changing the
     /// repository, or a store's.
     pub async fn restore_tag(
         &self,
@@ -281,6 +334,18 @@ impl Registry {
                     .find(repository, target)
                     .await?
                     .ok_or_else(no_such_tag)?;
+                let immutability = self.immutability(&mut *unit, name, repository).await?;
+                let names = std::slice::from_ref(tag);
+                if let Some(live) = unit.tags().live(repository, names, now).await?.first()
+                    && immutability.covers(live)
+                {
+                    // What it points at already is nothing to refuse, and no event either.
+                    return if live.manifest_id == row.id {
+                        Ok(())
+                    } else {
+                        Err(refusal(tag, "moved"))
+                    };
+                }
                 if !row.live {
                     let remembered = unit.tags().remembers(repository, row.id, since).await?;
                     if !remembered || !unit.manifests().revive(repository, row.id).await? {
@@ -289,7 +354,10 @@ impl Registry {
                     self.settle_quota(&mut *unit, name, repository, now).await?;
                 }
                 let target_row = TagTarget::new(row.id).with_reversion(true);
+                let target_row = immutability.target(tag, target_row);
                 unit.tags().set(repository, tag, target_row, now).await?;
+                self.log_made_immutable(&mut *unit, name, repository, &immutability, &[tag], caller)
+                    .await?;
                 let more = json!({ "tag": tag.as_str(), "manifest_digest": target });
                 self.log_change(&mut *unit, LogKind::RevertTag, name, repository, more, caller)
                     .await

@@ -15,6 +15,10 @@ use super::history::{
     history_is_filtered, history_is_paged_newest_first, history_shows_sizes_and_children, labels_are_kept,
     what_tags_pointed_at_is_remembered,
 };
+use super::lifecycle::{
+    a_policy_task_is_one_process_s_at_a_time, immutability_stays_with_the_row, policies_are_kept_by_owner,
+    policies_go_with_their_repository, pulls_add_up, tags_are_rated_newest_first,
+};
 use super::quota::{
     a_blob_counts_once_in_its_namespace, bytes_are_counted_anew, deleted_manifests_let_go_of_what_they_used,
     quotas_are_laid_down, racing_links_count_once, what_is_promised_comes_back,
@@ -83,6 +87,12 @@ cases! { dyn MetadataStore:
     quotas_are_laid_down,
     bytes_are_counted_anew,
     racing_links_count_once,
+    policies_are_kept_by_owner,
+    tags_are_rated_newest_first,
+    immutability_stays_with_the_row,
+    a_policy_task_is_one_process_s_at_a_time,
+    pulls_add_up,
+    policies_go_with_their_repository,
     everything_survives_the_process,
 }
 

@@ -30,6 +30,7 @@ pub mod auth;
 pub mod blob_store;
 mod garbage;
 mod history;
+mod lifecycle;
 pub mod metadata;
 mod quota;
 mod report;

@@ -9,10 +9,11 @@ use futures::FutureExt;
 use quay_core::blob_store::{ObjectKey, UploadState};
 use quay_core::memory::MemoryMetadata;
 use quay_core::metadata::{
-    BlobIndex, BlobRecord, LabelRecord, LabelStore, LinkedBlob, Lookup, ManifestRecord, ManifestStore,
-    NewBlob, NewManifest, NewUpload, Outbox, OutboxRow, PageRequest, PutOutcome, Referrer, RepositoryId,
-    RepositoryRecord, RepositoryStore, StoredManifest, TagEntry, TagFilter, TagPosition, TagRecord, TagStore,
-    TagTarget, UnitOfWork, UploadRecord, UploadStore,
+    BlobIndex, BlobRecord, GarbageStore, LabelRecord, LabelStore, LifecycleStore, LinkedBlob, Lookup,
+    ManifestRecord, ManifestStore, NewBlob, NewManifest, NewUpload, Outbox, OutboxRow, PageRequest,
+    PolicyKind, PolicyOwner, PolicyRecord, PolicyTask, PullCount, PutOutcome, RatedTag, Referrer,
+    RepositoryId, RepositoryRecord, RepositoryStore, StoredManifest, TagEntry, TagFilter, TagPosition,
+    TagRecord, TagStore, TagTarget, UnitOfWork, UploadRecord, UploadStore,
 };
 use quay_core::runtime::Timestamp;
 use quay_core::{Digest, MediaType, MetadataStore, Reference, RepositoryName, StoreError, Tag};
@@ -53,6 +54,18 @@ enum RowFault {
     ForgetsLabels,
     LabelsWithAnyPrefix,
     RemembersEverything,
+    PoliciesOfAnybody,
+    PoliciesOfOneOwner,
+    RatesOldestFirst,
+    RatesFromTheStart,
+    NeverPulled,
+    MutableRows,
+    ImmutableForGood,
+    TasksForAll,
+    TasksOfAnyVersion,
+    TasksBeginNever,
+    CountsTheLastAlone,
+    LatestPullWins,
 }
 
 #[derive(Debug)]
@@ -83,6 +96,14 @@ impl UnitOfWork for BrokenUnit {
         self.inner.as_mut().unwrap().labels()
     }
 
+    fn lifecycle(&mut self) -> Option<&mut dyn LifecycleStore> {
+        Some(self)
+    }
+
+    fn garbage(&mut self) -> Option<&mut dyn GarbageStore> {
+        self.inner().garbage()
+    }
+
     fn tags(&mut self) -> &mut dyn TagStore {
         self
     }
@@ -111,6 +132,153 @@ impl UnitOfWork for BrokenUnit {
 impl BrokenUnit {
     fn inner(&mut self) -> &mut dyn UnitOfWork {
         self.inner.as_deref_mut().unwrap()
+    }
+}
+
+#[async_trait]
+impl LifecycleStore for BrokenUnit {
+    async fn insert_policy(&mut self, policy: &PolicyRecord) -> Result<(), StoreError> {
+        self.inner().lifecycle().unwrap().insert_policy(policy).await
+    }
+
+    async fn save_policy(&mut self, policy: &PolicyRecord) -> Result<bool, StoreError> {
+        self.inner().lifecycle().unwrap().save_policy(policy).await
+    }
+
+    async fn delete_policy(
+        &mut self,
+        kind: PolicyKind,
+        owner: &PolicyOwner,
+        uuid: &str,
+    ) -> Result<bool, StoreError> {
+        let anybody = self.fault == RowFault::PoliciesOfAnybody;
+        let kept = self.inner().lifecycle().unwrap();
+        Ok(kept.delete_policy(kind, owner, uuid).await? || anybody)
+    }
+
+    async fn policies(&mut self, kind: PolicyKind, owners: &[PolicyOwner]) -> Rows<PolicyRecord> {
+        self.inner().lifecycle().unwrap().policies(kind, owners).await
+    }
+
+    async fn rated_tags(
+        &mut self,
+        of: RepositoryId,
+        after: Option<&TagPosition>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Rows<RatedTag> {
+        let fault = self.fault;
+        let after = after.filter(|_| fault != RowFault::RatesFromTheStart);
+        let kept = self.inner().lifecycle().unwrap();
+        let mut tags = kept.rated_tags(of, after, limit, now).await?;
+        match fault {
+            RowFault::RatesOldestFirst => tags.reverse(),
+            RowFault::NeverPulled => {
+                for tag in &mut tags {
+                    tag.pulled = None;
+                }
+            }
+            _ => {}
+        }
+        Ok(tags)
+    }
+
+    async fn set_immutable(
+        &mut self,
+        of: RepositoryId,
+        names: &[Tag],
+        immutable: bool,
+    ) -> Result<(), StoreError> {
+        let immutable = match self.fault {
+            RowFault::MutableRows => false,
+            RowFault::ImmutableForGood => true,
+            _ => immutable,
+        };
+        self.inner()
+            .lifecycle()
+            .unwrap()
+            .set_immutable(of, names, immutable)
+            .await
+    }
+
+    async fn schedule(
+        &mut self,
+        kind: PolicyKind,
+        owner: &PolicyOwner,
+        due: Timestamp,
+    ) -> Result<(), StoreError> {
+        let fault = self.fault;
+        let kept = self.inner().lifecycle().unwrap();
+        if fault == RowFault::TasksBeginNever {
+            return kept.ensure_scheduled(kind, owner, due).await;
+        }
+        kept.schedule(kind, owner, due).await
+    }
+
+    async fn ensure_scheduled(
+        &mut self,
+        kind: PolicyKind,
+        owner: &PolicyOwner,
+        due: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.inner()
+            .lifecycle()
+            .unwrap()
+            .ensure_scheduled(kind, owner, due)
+            .await
+    }
+
+    async fn claim_task(
+        &mut self,
+        kinds: &[PolicyKind],
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<PolicyTask>, StoreError> {
+        let until = match self.fault {
+            RowFault::TasksForAll => now,
+            _ => until,
+        };
+        self.inner()
+            .lifecycle()
+            .unwrap()
+            .claim_task(kinds, until, now)
+            .await
+    }
+
+    async fn proceed(
+        &mut self,
+        task: &PolicyTask,
+        place: Option<&str>,
+        due: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let any = self.fault == RowFault::TasksOfAnyVersion;
+        let kept = self.inner().lifecycle().unwrap();
+        Ok(kept.proceed(task, place, due).await? || any)
+    }
+
+    async fn finish(&mut self, task: &PolicyTask) -> Result<bool, StoreError> {
+        self.inner().lifecycle().unwrap().finish(task).await
+    }
+
+    async fn count_pulls(&mut self, pulls: &[PullCount]) -> Result<(), StoreError> {
+        let mut pulls = pulls.to_vec();
+        for pull in &mut pulls {
+            let kept = self.inner.as_deref_mut().unwrap().lifecycle().unwrap();
+            let known = kept.pulls_of(pull.repository, &pull.digest).await?;
+            let known = known.into_iter().find(|known| known.tag == pull.tag);
+            match (self.fault, known) {
+                (RowFault::CountsTheLastAlone, Some(_)) => pull.pulls = 0,
+                (RowFault::LatestPullWins, Some(known)) => {
+                    pull.last = known.last.max(pull.last).plus(Duration::from_millis(1));
+                }
+                _ => {}
+            }
+        }
+        self.inner().lifecycle().unwrap().count_pulls(&pulls).await
+    }
+
+    async fn pulls_of(&mut self, of: RepositoryId, digest: &Digest) -> Rows<PullCount> {
+        self.inner().lifecycle().unwrap().pulls_of(of, digest).await
     }
 }
 
@@ -477,6 +645,14 @@ impl MetadataStore for BrokenMetadata {
         Ok(lookup)
     }
 
+    async fn policies(&self, kind: PolicyKind, owners: &[PolicyOwner]) -> Rows<PolicyRecord> {
+        let owners = match self.fault {
+            RowFault::PoliciesOfOneOwner => owners.get(..1).unwrap_or_default(),
+            _ => owners,
+        };
+        self.inner.policies(kind, owners).await
+    }
+
     async fn upload(&self, id: &str) -> Result<Option<UploadRecord>, StoreError> {
         self.inner.upload(id).await
     }
@@ -523,6 +699,18 @@ fn every_broken_metadata_store_is_caught() {
         ForgetsLabels,
         LabelsWithAnyPrefix,
         RemembersEverything,
+        PoliciesOfAnybody,
+        PoliciesOfOneOwner,
+        RatesOldestFirst,
+        RatesFromTheStart,
+        NeverPulled,
+        MutableRows,
+        ImmutableForGood,
+        TasksForAll,
+        TasksOfAnyVersion,
+        TasksBeginNever,
+        CountsTheLastAlone,
+        LatestPullWins,
     ] {
         let report = run_metadata(move || {
             Arc::new(BrokenMetadata {

@@ -30,6 +30,10 @@ const TYPES: &[(&str, &str)] = &[
         "invalid_response",
         "The answer does not have the form that it must have.",
     ),
+    (
+        "tag_immutable",
+        "The tag is immutable: it can be neither moved nor deleted, nor made to end.",
+    ),
     ("not_found", "What the request is about does not exist."),
     (
         "external_service_timeout",

@@ -77,6 +77,7 @@ fn title(error: &Error) -> Option<&'static str> {
         | Kind::InvalidRequest
         | Kind::NameInvalid
         | Kind::TagInvalid
+        | Kind::TagImmutable
         | Kind::DigestInvalid => Some(error.quay_type()),
         _ => None,
     }
@@ -130,6 +131,7 @@ mod tests {
             (ErrorKind::Forbidden, 403, "insufficient_scope"),
             (ErrorKind::Unauthorized, 403, "insufficient_scope"),
             (ErrorKind::NotFound, 404, "not_found"),
+            (ErrorKind::TagImmutable, 409, "tag_immutable"),
             (ErrorKind::InvalidRequest, 400, "invalid_request"),
         ] {
             let error = Error::new(kind, "why").with_detail(json!({ "session_required": false }));

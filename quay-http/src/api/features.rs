@@ -16,6 +16,8 @@ fn is_on(feature: &str, options: &AccountOptions) -> bool {
         "FEATURE_REPO_MIRROR" => options.repository_states,
         "FEATURE_QUOTA_MANAGEMENT" => options.quota_management,
         "FEATURE_EDIT_QUOTA" => options.edit_quota,
+        "FEATURE_AUTO_PRUNE" => options.auto_prune,
+        "FEATURE_IMMUTABLE_TAGS" => options.immutable_tags,
         "FEATURE_ASSIGN_OAUTH_TOKEN" => options.assign_oauth_tokens,
         _ => false,
     }

@@ -6,6 +6,7 @@ mod checks;
 mod description;
 mod federation;
 mod humans;
+mod policies;
 mod roles;
 mod routing;
 mod sessions;

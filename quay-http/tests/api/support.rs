@@ -18,7 +18,7 @@ use quay_core::accounts::{
 };
 use quay_core::auth::{Authentication, Authenticator, Credentials, Identity};
 use quay_core::memory::MemoryBlobs;
-use quay_core::registry::{ActionLogging, Location, Options};
+use quay_core::registry::{ActionLogging, AutoPrune, Location, Options};
 use quay_core::runtime::{Clock as _, Random, Runtime, Timestamp};
 use quay_core::testing::{ManualClock, SeededRandom};
 use quay_core::{CredentialKind, MetadataStore, Principal, Registry, StoreError};
@@ -110,6 +110,7 @@ pub(crate) struct Host {
     api: ApiService,
     web: WebService,
     pub(crate) accounts: Accounts,
+    pub(crate) registry: Registry,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) mailbox: Arc<Mailbox>,
     /// Removed with the host.
@@ -152,6 +153,8 @@ pub(crate) fn everything() -> AccountOptions {
     options.user_initialize = true;
     options.repository_states = true;
     options.quota_management = true;
+    options.auto_prune = true;
+    options.immutable_tags = true;
     options
 }
 
@@ -258,7 +261,7 @@ impl Host {
             Arc::new(credentials),
         ]);
         let registry = registry_of(&accounts, &store, runtime);
-        let api = ApiService::new(accounts.clone(), registry, settings);
+        let api = ApiService::new(accounts.clone(), registry.clone(), settings);
         let checks: Vec<Arc<dyn HealthCheck>> = vec![
             Arc::new(Check("registry", HealthLevel::Instance, Ok(()))),
             Arc::new(Check("database", HealthLevel::Global, Err("db1 is down"))),
@@ -269,6 +272,7 @@ impl Host {
             api,
             web,
             accounts,
+            registry,
             clock,
             mailbox,
             directory,
@@ -341,6 +345,9 @@ fn registry_of(accounts: &Accounts, store: &Arc<dyn AccountStore>, runtime: Runt
     let mut options = Options::default();
     options.action_log = ActionLogging::Strict;
     options.read_only = accounts.options().read_only;
+    options.immutable_tags = accounts.options().immutable_tags;
+    options.auto_prune = accounts.options().auto_prune.then(AutoPrune::default);
+    options.last_pulls = true;
     Registry::with_options(
         Arc::clone(store) as Arc<dyn MetadataStore>,
         vec![Location::new("default", Arc::new(MemoryBlobs::new()))],

@@ -127,6 +127,24 @@ impl Dialect {
         }
     }
 
+    /// Adds pulls to those of a manifest, if that is there.
+    pub(super) fn pulls_counted(self) -> String {
+        let insertion = "INSERT INTO qr_pull (repository_id, digest, tag, pulls, last_ms) \
+             SELECT m.repository_id, m.digest, CAST(? AS TEXT), CAST(? AS BIGINT), CAST(? AS BIGINT) \
+             FROM qr_manifest m WHERE m.repository_id = ? AND m.digest = ?";
+        match self {
+            Self::Sqlite | Self::Postgres => format!(
+                "{insertion} ON CONFLICT (repository_id, digest, tag) DO UPDATE SET \
+                 pulls = qr_pull.pulls + excluded.pulls, last_ms = CASE WHEN excluded.last_ms > qr_pull.last_ms \
+                 THEN excluded.last_ms ELSE qr_pull.last_ms END"
+            ),
+            Self::MySql => format!(
+                "{insertion} ON DUPLICATE KEY UPDATE pulls = qr_pull.pulls + VALUES(pulls), \
+                 last_ms = GREATEST(qr_pull.last_ms, VALUES(last_ms))"
+            ),
+        }
+    }
+
     /// As [`for_update`](Self::for_update), passing over rows that somebody else holds.
     pub(super) const fn skip_locked(self) -> &'static str {
         match self {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use quay_core::blob_store::ObjectKey;
 use quay_core::metadata::{
-    GarbageStore, ManifestHolds, Placement, RepositoryId, RepositoryRecord, UploadRecord,
+    GarbageStore, ManifestHolds, Placement, PolicyOwner, RepositoryId, RepositoryRecord, UploadRecord,
 };
 use quay_core::runtime::Timestamp;
 use quay_core::{Digest, StoreError};
@@ -176,6 +176,7 @@ impl GarbageStore for Unit {
         ] {
             self.delete_of_manifests(table, column, manifests).await?;
         }
+        self.forget_pulls(repository, &removed).await?;
         self.review_named(repository, "digest", &children, now).await?;
         self.review_named(repository, "subject_digest", &removed, now)
             .await?;
@@ -343,6 +344,7 @@ impl GarbageStore for Unit {
         let Some(row) = row else { return Ok(()) };
         self.touch_everything();
         self.count_all().await?;
+        self.forget_policies(&PolicyOwner::Repository(repository)).await?;
         self.defer("DELETE FROM qr_repository WHERE id = ?", values![repository])
             .await?;
         // Namespaces that were deleted have such names, and no others.

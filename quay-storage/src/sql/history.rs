@@ -14,10 +14,7 @@ use super::SqlMetadata;
 use super::db::{Value, filled, placeholders, values};
 use super::labels::label_of;
 use super::read::limit;
-use super::tags::{COLUMNS, tag_of};
-
-/// Columns of a tag's row.
-const TAG: usize = 7;
+use super::tags::{COLUMNS, COUNT as TAG, tag_of};
 
 /// A page of rows of the table `t`, by `where`: first the rows alone, in the order of their index, then what is
 /// known of their manifests.

@@ -34,6 +34,11 @@ macro_rules! migrations {
                 "quota",
                 include_str!(concat!("../../migrations/", $dialect, "/0005_quota.sql")),
             ),
+            (
+                6,
+                "lifecycle",
+                include_str!(concat!("../../migrations/", $dialect, "/0006_lifecycle.sql")),
+            ),
         ]
     };
 }

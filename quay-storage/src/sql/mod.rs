@@ -16,6 +16,7 @@ mod garbage;
 mod history;
 mod insert;
 mod labels;
+mod lifecycle;
 mod manifests;
 mod migrate;
 mod outbox;
@@ -40,9 +41,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use quay_core::StoreError;
 use quay_core::metadata::{
-    BlobRecord, LabelRecord, LinkedBlob, Lookup, ManifestRecord, MetadataStore, PageRequest, QuotaUse,
-    Referrer, RepositoryId, RepositoryRecord, TagEntry, TagFilter, TagPosition, UnitOfWork, UploadRecord,
-    Usage,
+    BlobRecord, LabelRecord, LinkedBlob, Lookup, ManifestRecord, MetadataStore, PageRequest, PolicyKind,
+    PolicyOwner, PolicyRecord, QuotaUse, Referrer, RepositoryId, RepositoryRecord, TagEntry, TagFilter,
+    TagPosition, UnitOfWork, UploadRecord, Usage,
 };
 #[cfg(feature = "sqlite")]
 use quay_core::runtime::Spawner;
@@ -299,6 +300,14 @@ impl MetadataStore for SqlMetadata {
         repositories: &[RepositoryId],
     ) -> Result<HashMap<RepositoryId, u64>, StoreError> {
         self.read_sizes(repositories).await
+    }
+
+    async fn policies(
+        &self,
+        kind: PolicyKind,
+        owners: &[PolicyOwner],
+    ) -> Result<Vec<PolicyRecord>, StoreError> {
+        self.read_policies(kind, owners).await
     }
 
     async fn upload(&self, id: &str) -> Result<Option<UploadRecord>, StoreError> {

@@ -10,7 +10,11 @@ use super::rows::Rows as _;
 use super::unit::Unit;
 
 /// The columns that [`tag_of`] reads, of the tables `t` and `m`.
-pub(super) const COLUMNS: &str = "t.id, t.name, t.manifest_id, m.digest, t.start_ms, t.end_ms, t.reversion";
+pub(super) const COLUMNS: &str = "t.id, t.name, t.manifest_id, m.digest, t.start_ms, t.end_ms, t.reversion, \
+                                     t.immutable";
+
+/// How many they are.
+pub(super) const COUNT: usize = 8;
 
 pub(super) fn tag_of(row: &Row) -> Result<TagRecord, StoreError> {
     Ok(TagRecord::new(
@@ -21,11 +25,12 @@ pub(super) fn tag_of(row: &Row) -> Result<TagRecord, StoreError> {
         Timestamp::from_millis(row.int(4)?),
         row.opt_int(5)?.map(Timestamp::from_millis),
     )
-    .with_reversion(row.int(6)? != 0))
+    .with_reversion(row.int(6)? != 0)
+    .with_immutable(row.int(7)? != 0))
 }
 
-const TAG: &str = "SELECT t.id, t.name, t.manifest_id, m.digest, t.start_ms, t.end_ms, t.reversion FROM qr_tag t \
-     JOIN qr_manifest m ON m.id = t.manifest_id WHERE t.repository_id = ?";
+const TAG: &str = "SELECT t.id, t.name, t.manifest_id, m.digest, t.start_ms, t.end_ms, t.reversion, \
+     t.immutable FROM qr_tag t JOIN qr_manifest m ON m.id = t.manifest_id WHERE t.repository_id = ?";
 
 #[async_trait]
 impl TagStore for Unit {
@@ -86,15 +91,16 @@ impl TagStore for Unit {
             .await?;
         }
         self.defer(
-            "INSERT INTO qr_tag (repository_id, name, manifest_id, start_ms, end_ms, live, hidden, reversion) \
-             VALUES (?, ?, ?, ?, ?, 1, 0, ?)",
+            "INSERT INTO qr_tag (repository_id, name, manifest_id, start_ms, end_ms, live, hidden, reversion, \
+             immutable) VALUES (?, ?, ?, ?, ?, 1, 0, ?, ?)",
             values![
                 repository,
                 name.as_str(),
                 target.manifest,
                 start,
                 target.end.map(Timestamp::as_millis),
-                target.reversion
+                target.reversion,
+                target.immutable
             ],
         )
         .await?;

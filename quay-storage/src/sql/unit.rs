@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use async_trait::async_trait;
 use quay_core::accounts::ActionLog;
 use quay_core::metadata::{
-    BlobIndex, GarbageStore, LabelStore, ManifestStore, Outbox, QuotaStore, RepositoryId, RepositoryStore,
-    TagStore, UnitOfWork, UploadStore,
+    BlobIndex, GarbageStore, LabelStore, LifecycleStore, ManifestStore, Outbox, QuotaStore, RepositoryId,
+    RepositoryStore, TagStore, UnitOfWork, UploadStore,
 };
 use quay_core::{RepositoryName, StoreError};
 
@@ -187,6 +187,10 @@ impl UnitOfWork for Unit {
     }
 
     fn labels(&mut self) -> Option<&mut dyn LabelStore> {
+        Some(self)
+    }
+
+    fn lifecycle(&mut self) -> Option<&mut dyn LifecycleStore> {
         Some(self)
     }
 

@@ -55,6 +55,8 @@ fn every_key_of_accounts_is_read() {
         "DEFAULT_TAG_EXPIRATION": "60m",
         "FEATURE_CHANGE_TAG_EXPIRATION": false,
         "FEATURE_REPO_MIRROR": true,
+        "FEATURE_AUTO_PRUNE": true,
+        "FEATURE_IMMUTABLE_TAGS": true,
         "FEATURE_PUBLIC_CATALOG": true,
         "CREATE_PRIVATE_REPO_ON_PUSH": false,
         "CREATE_NAMESPACE_ON_PUSH": true,

@@ -54,6 +54,7 @@ cases! { dyn AccountStore:
         a_deleted_robot_goes_alone,
         a_deleted_name_is_free_again_and_again,
         a_renamed_namespace_takes_repositories_and_robots_along,
+        policies_follow_their_namespace_and_go_with_it,
         a_namespace_is_renamed_to_and_fro,
         a_name_that_gets_too_long_moves_nothing,
     }

@@ -9,7 +9,7 @@ use crate::accounts::{
     Confirmation, ConfirmationPurpose, Grantee, Notice, OAuthTokenFilter, OAuthTokenKey, Prototype,
     RepositoryRole, Standing, TeamInvite, TeamKey, TeamRole,
 };
-use crate::metadata::{PageRequest, RepositoryId, Visibility};
+use crate::metadata::{PageRequest, PolicyKind, PolicyOwner, PolicyRecord, RepositoryId, Visibility};
 use crate::testing::{Failure, Instance, ensure};
 
 pub(super) async fn a_repository_is_made_once_with_its_description(
@@ -485,6 +485,58 @@ pub(super) async fn a_renamed_namespace_takes_repositories_and_robots_along(
     });
     let seen = paths_of(&*store, &["ann/app", "zoe-long/app"]).await?;
     ensure!(seen.len() == 2, "two namespaces share one repository: {seen:?}");
+    Ok(())
+}
+
+pub(super) async fn policies_follow_their_namespace_and_go_with_it(
+    instance: &mut dyn Instance<Store>,
+) -> Outcome {
+    let store = store(instance);
+    commit!(store, |unit| {
+        user(unit, "ann").await?;
+        user(unit, "anna").await?;
+    });
+    let kind = PolicyKind::Prune;
+    let none = || Failure::NotApplicable("the store keeps no policies");
+    let owners = ["ann", "zoe-long", "anna"].map(|name| PolicyOwner::Namespace(name.to_owned()));
+    let mut unit = store.begin_accounts().await?;
+    let kept = unit.lifecycle().ok_or_else(none)?;
+    for (owner, due) in [(&owners[0], 1), (&owners[2], 5)] {
+        let policy = PolicyRecord::new(owner.key(), kind, owner.clone(), "{}".to_owned());
+        kept.insert_policy(&policy).await?;
+        kept.schedule(kind, owner, at(due)).await?;
+    }
+    unit.commit().await?;
+    rename(&*store, "ann", "zoe-long").await?;
+    let mut unit = store.begin_accounts().await?;
+    let kept = unit.lifecycle().ok_or_else(none)?;
+    let policies = kept.policies(kind, &owners).await?;
+    let of: Vec<&PolicyOwner> = policies.iter().map(|policy| &policy.owner).collect();
+    ensure!(
+        of == [&owners[1], &owners[2]],
+        "after a namespace was renamed there are policies of {of:?}"
+    );
+    let task = kept.claim_task(&[kind], at(9), at(2)).await?;
+    ensure!(
+        task.as_ref().is_some_and(|task| task.owner == owners[1]),
+        "after a namespace was renamed the first task is {task:?}"
+    );
+    let accounts = unit.accounts();
+    let account = there(accounts.account(AccountKey::Name("zoe-long")).await?, "zoe-long")?;
+    accounts.delete_account(&account, at(3)).await?;
+    let kept = unit.lifecycle().ok_or_else(none)?;
+    let policies = kept.policies(kind, &owners).await?;
+    let of: Vec<&PolicyOwner> = policies.iter().map(|policy| &policy.owner).collect();
+    ensure!(
+        of == [&owners[2]],
+        "after a namespace was deleted there are policies of {of:?}"
+    );
+    let task = kept.claim_task(&[kind], at(99), at(20)).await?;
+    ensure!(
+        task.as_ref().is_some_and(|task| task.owner == owners[2]),
+        "after a namespace was deleted the first task is {task:?}"
+    );
+    unit.commit().await?;
     Ok(())
 }
 

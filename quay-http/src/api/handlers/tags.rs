@@ -59,6 +59,7 @@ fn row(entry: &TagEntry) -> Value {
         "manifest_digest": tag.digest,
         "is_manifest_list": is_list,
         "size": entry.layers_size,
+        "immutable": tag.immutable,
         "last_modified": rfc2822(tag.start),
     });
     if let Some(end) = tag.end {
@@ -156,10 +157,8 @@ fn expiration(exchange: &Exchange) -> Result<Expiration, Error> {
 
 /// What is to become of which tag.
 fn asked(exchange: &Exchange) -> Result<(Tag, TagChange), Error> {
-    if exchange.body.get("immutable") == Some(&Value::Bool(true)) {
-        return Err(invalid("Immutable tags are not enabled"));
-    }
-    let change = TagChange::new(expiration(exchange)?, digest(exchange)?);
+    let immutable = exchange.body.get("immutable").and_then(Value::as_bool);
+    let change = TagChange::new(expiration(exchange)?, digest(exchange)?).with_immutable(immutable);
     Ok((tag(exchange)?, change))
 }
 

@@ -6,7 +6,7 @@ use super::fixture::{empty, fresh, registry};
 use super::log::Logged;
 use super::role::Role;
 use super::row::{Row, Who};
-use super::{ask, log, organizations, repositories, served, shape, superusers, table, users};
+use super::{ask, log, organizations, policies, repositories, served, shape, superusers, table, users};
 use crate::support::{Host, Seen};
 
 /// What tokens add to the metadata of entries.
@@ -125,6 +125,11 @@ async fn organizations_are_administered() {
 #[tokio::test]
 async fn repositories_are_administered() {
     everybody_gets_in(repositories::rows()).await;
+}
+
+#[tokio::test]
+async fn policies_are_looked_after() {
+    everybody_gets_in(policies::rows()).await;
 }
 
 #[tokio::test]

@@ -9,7 +9,8 @@ use quay_core::accounts::{
     ScopeSet, SecretBox as _, ServiceKey, Team, TeamInvite, TeamRole, TokenAssignment,
 };
 use quay_core::metadata::{
-    LabelRecord, LabelSource, NewManifest, QuotaLimitKind, QuotaOwner, TagTarget, Visibility,
+    LabelRecord, LabelSource, NewManifest, PolicyKind, PolicyOwner, PolicyRecord, QuotaLimitKind, QuotaOwner,
+    TagTarget, Visibility,
 };
 use quay_core::runtime::{Clock as _, Random as _, Timestamp};
 use quay_core::testing::SeededRandom;
@@ -61,6 +62,7 @@ async fn template() -> &'static [(String, Vec<u8>)] {
         Filling::new(&mut *unit, host.clock.now()).fill().await;
         content(&mut *unit, host.clock.now()).await;
         quotas(&mut *unit).await;
+        policies(&mut *unit).await;
         unit.commit().await.unwrap();
         let database = host.database();
         let mut files = Vec::new();
@@ -169,6 +171,34 @@ async fn content(unit: &mut dyn AccountUnit, now: Timestamp) {
             let tag = Tag::new("old").unwrap();
             let target = TagTarget::new(id);
             unit.tags().set(repository, &tag, target, now).await.unwrap();
+        }
+    }
+}
+
+/// A policy of each kind for the organization, each user and `org/app`.
+async fn policies(unit: &mut dyn AccountUnit) {
+    let app = RepositoryName::from_path("org/app").unwrap();
+    let app = unit.repositories().find(&app).await.unwrap().unwrap().id;
+    let mut owners = vec![
+        ("org", PolicyOwner::Namespace("org".to_owned())),
+        ("app", PolicyOwner::Repository(app)),
+    ];
+    owners.extend(USERS.map(|name| (name, PolicyOwner::Namespace(name.to_owned()))));
+    let kept = unit.lifecycle().unwrap();
+    for (name, owner) in owners {
+        for (kind, content) in [
+            (
+                PolicyKind::Prune,
+                json!({ "method": "number_of_tags", "value": 100, "keep_pulled_within": "30d" }),
+            ),
+            (
+                PolicyKind::Immutability,
+                json!({ "tag_pattern": "no-such-tag", "tag_pattern_matches": true }),
+            ),
+        ] {
+            let uuid = format!("{}-{name}", kind.as_str());
+            let policy = PolicyRecord::new(uuid, kind, owner.clone(), content.to_string());
+            kept.insert_policy(&policy).await.unwrap();
         }
     }
 }

@@ -7,6 +7,7 @@ mod allowed;
 pub(crate) mod fixture;
 pub(crate) mod log;
 mod organizations;
+mod policies;
 mod quotas;
 mod refused;
 mod repositories;
@@ -29,6 +30,7 @@ fn table() -> Vec<Row> {
     [
         users::rows(),
         organizations::rows(),
+        policies::rows(),
         repositories::rows(),
         quotas::rows(),
         superusers::rows(),

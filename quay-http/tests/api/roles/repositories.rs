@@ -238,6 +238,12 @@ fn tags() -> Vec<Row> {
                 "org",
                 &["expiration_date", "namespace", "repo", "tag", "username"],
             ),
+        row("changeTag", "PUT", LATEST, WRITER, 201).body(r#"{"immutable":true}"#).log(
+            "change_tag_immutability",
+            "org",
+            &["immutable", "namespace", "old_immutable", "repo", "tag", "username"],
+        ),
+        row("changeTag", "PUT", LATEST, WRITER, 409).body(r#"{"immutable":true,"expiration":4102444800}"#),
         row("changeTag", "PUT", LATEST, WRITER, 400).body(r#"{"expiration":1}"#),
         row("changeTag", "PUT", "/repository/org/app/tag/none", WRITER, 404).body(r#"{"expiration":null}"#),
         row("deleteFullTag", "DELETE", LATEST, WRITER, 204).log(

@@ -94,6 +94,7 @@ fn fits(text: &str, seen: &Value) -> bool {
             .as_bool()
             .is_some_and(|seen| detail.is_empty() || detail == seen.to_string()),
         "integer" => seen.is_i64(),
+        "integer|string" => seen.is_i64() || seen.is_string(),
         "object" => seen.is_object(),
         "enum" => seen
             .as_str()

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use quay_core::accounts::{
     Account, AccountCursor, AccountFilter, AccountId, AccountKey, AccountKind, AccountReader, AccountWriter,
 };
-use quay_core::metadata::{PageRequest, RepositoryRecord, RepositoryStore as _, Visibility};
+use quay_core::metadata::{PageRequest, PolicyOwner, RepositoryRecord, RepositoryStore as _, Visibility};
 use quay_core::runtime::Timestamp;
 use quay_core::{RepositoryName, StoreError};
 
@@ -387,6 +387,8 @@ impl AccountWriter for Unit {
                 values![gone],
             )
             .await?;
+            self.forget_policies(&PolicyOwner::Namespace(account.name.clone()))
+                .await?;
         }
         self.run("DELETE FROM qr_account WHERE id = ?", values![account.id])
             .await
@@ -425,6 +427,7 @@ impl AccountWriter for Unit {
             values![to, from],
         )
         .await?;
+        self.rename_policies(from, to).await?;
         let sql = format!("UPDATE qr_account SET name = CONCAT(?, SUBSTR(name, {rest})) WHERE owner_id = ?");
         self.run(sql, values![to, account]).await?;
         Ok(true)
