@@ -51,6 +51,7 @@ kinds! {
     DeleteTag = "delete_tag",
     RevertTag = "revert_tag",
     ChangeTagExpiration = "change_tag_expiration",
+    PermanentlyDeleteTag = "permanently_delete_tag",
     ManifestLabelAdd = "manifest_label_add",
     ManifestLabelDelete = "manifest_label_delete",
     ChangeRepoPermission = "change_repo_permission",

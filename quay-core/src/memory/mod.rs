@@ -4,7 +4,10 @@
 mod blobs;
 mod garbage;
 mod metadata;
+mod past;
+mod scan;
 mod unit;
 
 pub use blobs::MemoryBlobs;
 pub use metadata::MemoryMetadata;
+pub use scan::MemoryScanner;

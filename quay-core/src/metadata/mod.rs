@@ -5,7 +5,9 @@
 //! commits as a whole or not at all.
 
 mod garbage;
+mod past;
 mod record;
+mod scan;
 mod work;
 
 use std::fmt::Debug;
@@ -15,11 +17,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use garbage::{GarbageStore, ManifestHolds};
+pub use past::PastStore;
 pub use record::{
     BlobRecord, Edge, EdgeKind, LabelRecord, LabelSource, ManifestRecord, NewManifest, NewUpload, OutboxRow,
     Placement, Referrer, RepositoryId, RepositoryKind, RepositoryRecord, RepositoryState, StoredManifest,
     TagEntry, TagFilter, TagNames, TagPosition, TagRecord, UploadRecord, Visibility,
 };
+pub use scan::{ManifestScan, ScanRecord, ScanStatus, ScanStore};
 pub use work::{
     BlobIndex, LabelStore, LinkedBlob, ManifestStore, NewBlob, Outbox, PutOutcome, RepositoryStore, TagStore,
     TagTarget, UnitOfWork, UploadStore,
@@ -168,6 +172,17 @@ pub trait MetadataStore: Debug + Send + Sync + 'static {
         prefix: &str,
     ) -> Result<Lookup<Vec<LabelRecord>>, StoreError>;
 
+    /// A manifest, live or deleted, with what is recorded of its scan. Cost: one statement. A store that records no scans
+    /// finds none.
+    async fn scan(
+        &self,
+        repository: RepositoryId,
+        digest: &Digest,
+    ) -> Result<Option<ManifestScan>, StoreError> {
+        let _ = (repository, digest);
+        Ok(None)
+    }
+
     /// How long tags of a namespace that have ended can be brought back, where the store keeps a time of the
     /// namespace's own.
     async fn time_machine(&self, namespace: &str) -> Result<Option<Duration>, StoreError> {
@@ -258,6 +273,14 @@ impl<T: MetadataStore + ?Sized> MetadataStore for Arc<T> {
         prefix: &str,
     ) -> Result<Lookup<Vec<LabelRecord>>, StoreError> {
         (**self).labels(name, digest, prefix).await
+    }
+
+    async fn scan(
+        &self,
+        repository: RepositoryId,
+        digest: &Digest,
+    ) -> Result<Option<ManifestScan>, StoreError> {
+        (**self).scan(repository, digest).await
     }
 
     async fn time_machine(&self, namespace: &str) -> Result<Option<Duration>, StoreError> {

@@ -8,10 +8,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::garbage::GarbageStore;
+use super::past::PastStore;
 use super::record::{
     BlobRecord, LabelRecord, NewManifest, NewUpload, OutboxRow, Placement, RepositoryId, RepositoryRecord,
     StoredManifest, TagRecord, UploadRecord, Visibility,
 };
+use super::scan::ScanStore;
 use crate::accounts::ActionLog;
 use crate::blob_store::{ObjectKey, UploadState};
 use crate::digest::Digest;
@@ -46,6 +48,16 @@ pub trait UnitOfWork: Debug + Send {
 
     /// What a collector needs, where the store lets garbage be collected.
     fn garbage(&mut self) -> Option<&mut dyn GarbageStore> {
+        None
+    }
+
+    /// The past of tags, where the store can tell it.
+    fn past(&mut self) -> Option<&mut dyn PastStore> {
+        None
+    }
+
+    /// Scans of manifests, where the store records them.
+    fn scans(&mut self) -> Option<&mut dyn ScanStore> {
         None
     }
 

@@ -91,8 +91,8 @@ impl Registry {
     /// Reads a manifest by tag or digest.
     ///
     /// # Errors
-    /// [`ErrorKind::ManifestUnknown`], [`ErrorKind::NameUnknown`], [`ErrorKind::Unauthorized`], or a
-    /// store's.
+    /// [`ErrorKind::ManifestUnknown`], [`ErrorKind::NameUnknown`], [`ErrorKind::Unauthorized`],
+    /// [`ErrorKind::Forbidden`] when what was found in it keeps it from being pulled, or a store's.
     pub async fn manifest(
         &self,
         name: &RepositoryName,
@@ -103,6 +103,7 @@ impl Registry {
         let lookup = self.0.metadata.manifest(name, reference, now).await?;
         let record = self.readable(name, lookup.repository.as_deref(), caller).await?;
         let found = lookup.found.ok_or_else(|| unknown_manifest(reference))?;
+        self.admit(record, &found.digest, caller).await?;
         self.log_pull(record, name, reference, &found.media_type, caller)
             .await?;
         Ok(found)
@@ -184,6 +185,8 @@ impl Registry {
                 {
                     store.insert(repository, id, &labels).await?;
                 }
+                self.want_scan(&mut *unit, repository, (id, digest, outcome), &manifest, now)
+                    .await?;
                 let lifetime = self.lifetime(&mut *unit, repository, &manifest, &labels).await?;
                 let end = lifetime.map(|lifetime| now.plus(lifetime));
                 let mut moved = Vec::new();

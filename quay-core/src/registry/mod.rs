@@ -40,13 +40,17 @@ mod action_log;
 mod blobs;
 mod collect;
 mod condition;
+mod erase;
 mod labels;
 mod lists;
 mod manifests;
 mod publish;
+mod scan;
 mod session;
 mod sweep;
+mod tag_events;
 mod tags;
+mod undo;
 mod uploads;
 
 use std::collections::HashSet;
@@ -58,10 +62,14 @@ pub use action_log::ActionLogging;
 pub use blobs::{Blob, BlobContent, MountOutcome};
 pub use collect::{Collected, Verdict, judge};
 pub use condition::Condition;
+pub use erase::Erasure;
 pub use lists::{CatalogPage, ReferrerPage, TagPage};
 pub use manifests::{ManifestPush, PushedManifest};
+pub use scan::{PullPolicy, Scanning, Scans, Security, Unscanned};
 pub use sweep::Swept;
+pub use tag_events::{TagEvent, TagEventKind};
 pub use tags::{Expiration, HistoryPage, HistoryRequest, TagChange};
+pub use undo::{TagUndo, UndoAction, UndoMode, Undone};
 pub use uploads::{Chunk, Upload, UploadStatus};
 
 use crate::auth::{Action, Authorizer, Resource};
@@ -151,6 +159,8 @@ pub struct Options {
     pub delete_repositories: bool,
     /// Beginnings of labels' keys that nobody may give.
     pub reserved_labels: Vec<String>,
+    /// How manifests are scanned, and whether pulls depend on it; they are not where it is absent.
+    pub scanning: Option<Scanning>,
 }
 
 /// How long pages of lists are.
@@ -194,6 +204,7 @@ impl Default for Options {
             tag_lifetime: (Duration::from_hours(1), Duration::from_hours(104 * 7 * 24)),
             delete_repositories: true,
             reserved_labels: RESERVED_LABELS.map(str::to_owned).to_vec(),
+            scanning: None,
         }
     }
 }

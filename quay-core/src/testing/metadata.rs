@@ -15,6 +15,11 @@ use super::history::{
     history_is_filtered, history_is_paged_newest_first, history_shows_sizes_and_children, labels_are_kept,
     what_tags_pointed_at_is_remembered,
 };
+use super::past::{
+    changed_tags_are_paged_by_name, history_tells_the_size_of_manifests, rows_are_found_as_they_were,
+    what_is_erased_is_gone_and_looked_at,
+};
+use super::scan::{outdated_scans_are_found_oldest_first, scans_are_recorded_and_go_with_their_manifests};
 use super::{Failure, Instance, cases, ensure};
 use crate::blob_store::{ObjectKey, UploadState};
 use crate::digest::{Algorithm, Digest};
@@ -73,6 +78,12 @@ cases! { dyn MetadataStore:
     leases_that_have_ended_are_looked_after,
     a_doomed_repository_is_taken_apart,
     a_blob_is_linked_or_removed,
+    changed_tags_are_paged_by_name,
+    rows_are_found_as_they_were,
+    what_is_erased_is_gone_and_looked_at,
+    history_tells_the_size_of_manifests,
+    scans_are_recorded_and_go_with_their_manifests,
+    outdated_scans_are_found_oldest_first,
     everything_survives_the_process,
 }
 

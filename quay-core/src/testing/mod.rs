@@ -31,8 +31,11 @@ pub mod blob_store;
 mod garbage;
 mod history;
 pub mod metadata;
+mod past;
 mod report;
 mod runtime;
+mod scan;
+pub mod scanner;
 pub mod simulation;
 
 use std::sync::Arc;

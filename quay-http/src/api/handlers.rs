@@ -4,10 +4,12 @@ mod applications;
 mod lists;
 mod manifests;
 mod organizations;
+mod past;
 mod permissions;
 mod repositories;
 mod robots;
 mod search;
+mod security;
 mod superusers;
 mod tags;
 mod teams;
@@ -178,6 +180,7 @@ handlers! {
     "getRegistryCapabilities" => super::capabilities::capabilities,
     "getRepo" => repositories::get,
     "getRepoManifest" => manifests::get,
+    "getRepoManifestSecurity" => security::of_manifest,
     "getServiceKey" => superusers::get_key,
     "getTeamPermissions" => permissions::get_team,
     "getTokens" => super::repotoken::gone,
@@ -213,8 +216,10 @@ handlers! {
     "regenerateOrgRobotToken" => robots::regenerate,
     "regenerateUserRobotToken" => robots::regenerate,
     "removeOrganizationMember" => organizations::remove_member,
+    "removeTagFromTimemachine" => past::erase,
     "requestRecoveryEmail" => users::recovery,
     "resetOrganizationApplicationClientSecret" => applications::reset_secret,
+    "restoreRepository" => past::undo,
     "restoreTag" => tags::restore,
     "retrieveExternalLoginAuthorizationUrl" => users::external_login,
     "revokeAppToken" => applications::delete_app_token,

@@ -17,8 +17,8 @@ use quay_core::accounts::{
     Mail, Mailer, Seal, SecretBox, Tools,
 };
 use quay_core::auth::{Authentication, Authenticator, Credentials, Identity};
-use quay_core::memory::MemoryBlobs;
-use quay_core::registry::{ActionLogging, Location, Options};
+use quay_core::memory::{MemoryBlobs, MemoryScanner};
+use quay_core::registry::{ActionLogging, Location, Options, Scanning};
 use quay_core::runtime::{Clock as _, Random, Runtime, Timestamp};
 use quay_core::testing::{ManualClock, SeededRandom};
 use quay_core::{CredentialKind, MetadataStore, Principal, Registry, StoreError};
@@ -111,6 +111,7 @@ pub(crate) struct Host {
     web: WebService,
     pub(crate) accounts: Accounts,
     pub(crate) clock: Arc<ManualClock>,
+    pub(crate) scanner: Arc<MemoryScanner>,
     pub(crate) mailbox: Arc<Mailbox>,
     /// Removed with the host.
     directory: TempDir,
@@ -151,6 +152,9 @@ pub(crate) fn everything() -> AccountOptions {
     options.mailing = true;
     options.user_initialize = true;
     options.repository_states = true;
+    options.permanently_delete_tags = true;
+    options.security_scanner = true;
+    options.image_pull_stats = true;
     options
 }
 
@@ -253,7 +257,8 @@ impl Host {
             Arc::new(oauth),
             Arc::new(credentials),
         ]);
-        let registry = registry_of(&accounts, &store, runtime);
+        let scanner = Arc::new(MemoryScanner::new());
+        let registry = registry_of(&accounts, &store, &scanner, runtime);
         let api = ApiService::new(accounts.clone(), registry, settings);
         let checks: Vec<Arc<dyn HealthCheck>> = vec![
             Arc::new(Check("registry", HealthLevel::Instance, Ok(()))),
@@ -267,6 +272,7 @@ impl Host {
             accounts,
             clock,
             mailbox,
+            scanner,
             directory,
         }
     }
@@ -332,11 +338,19 @@ impl Host {
 }
 
 /// The registry behind accounts. The bytes of blobs are in memory: whoever wants some puts them there.
-fn registry_of(accounts: &Accounts, store: &Arc<dyn AccountStore>, runtime: Runtime) -> Registry {
+fn registry_of(
+    accounts: &Accounts,
+    store: &Arc<dyn AccountStore>,
+    scanner: &Arc<MemoryScanner>,
+    runtime: Runtime,
+) -> Registry {
     let authorizer = AccountAuthorizer::new(accounts.clone(), Arc::new(Changes::default()));
     let mut options = Options::default();
     options.action_log = ActionLogging::Strict;
     options.read_only = accounts.options().read_only;
+    if accounts.options().security_scanner {
+        options.scanning = Some(Scanning::new(Arc::clone(scanner) as _));
+    }
     Registry::with_options(
         Arc::clone(store) as Arc<dyn MetadataStore>,
         vec![Location::new("default", Arc::new(MemoryBlobs::new()))],

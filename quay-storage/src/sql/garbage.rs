@@ -172,6 +172,7 @@ impl GarbageStore for Unit {
             ("qr_label", "manifest_id"),
             ("qr_manifest_edge", "manifest_id"),
             ("qr_review", "manifest_id"),
+            ("qr_scan", "manifest_id"),
             ("qr_manifest", "id"),
         ] {
             self.delete_of_manifests(table, column, manifests).await?;

@@ -19,9 +19,11 @@ mod labels;
 mod manifests;
 mod migrate;
 mod outbox;
+mod past;
 mod read;
 mod repositories;
 mod rows;
+mod scan;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod server;
 #[cfg(feature = "sqlite")]
@@ -37,8 +39,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use quay_core::StoreError;
 use quay_core::metadata::{
-    BlobRecord, LabelRecord, LinkedBlob, Lookup, ManifestRecord, MetadataStore, PageRequest, Referrer,
-    RepositoryId, RepositoryRecord, TagEntry, TagFilter, TagPosition, UnitOfWork, UploadRecord,
+    BlobRecord, LabelRecord, LinkedBlob, Lookup, ManifestRecord, ManifestScan, MetadataStore, PageRequest,
+    Referrer, RepositoryId, RepositoryRecord, TagEntry, TagFilter, TagPosition, UnitOfWork, UploadRecord,
 };
 #[cfg(feature = "sqlite")]
 use quay_core::runtime::Spawner;
@@ -259,6 +261,14 @@ impl MetadataStore for SqlMetadata {
         prefix: &str,
     ) -> Result<Lookup<Vec<LabelRecord>>, StoreError> {
         self.read_labels(name, digest, prefix).await
+    }
+
+    async fn scan(
+        &self,
+        repository: RepositoryId,
+        digest: &Digest,
+    ) -> Result<Option<ManifestScan>, StoreError> {
+        self.read_scan(repository, digest).await
     }
 
     async fn time_machine(&self, namespace: &str) -> Result<Option<Duration>, StoreError> {

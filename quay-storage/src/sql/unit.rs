@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use async_trait::async_trait;
 use quay_core::accounts::ActionLog;
 use quay_core::metadata::{
-    BlobIndex, GarbageStore, LabelStore, ManifestStore, Outbox, RepositoryId, RepositoryStore, TagStore,
-    UnitOfWork, UploadStore,
+    BlobIndex, GarbageStore, LabelStore, ManifestStore, Outbox, PastStore, RepositoryId, RepositoryStore,
+    ScanStore, TagStore, UnitOfWork, UploadStore,
 };
 use quay_core::{RepositoryName, StoreError};
 
@@ -170,6 +170,14 @@ impl UnitOfWork for Unit {
     }
 
     fn labels(&mut self) -> Option<&mut dyn LabelStore> {
+        Some(self)
+    }
+
+    fn past(&mut self) -> Option<&mut dyn PastStore> {
+        Some(self)
+    }
+
+    fn scans(&mut self) -> Option<&mut dyn ScanStore> {
         Some(self)
     }
 
