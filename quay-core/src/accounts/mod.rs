@@ -23,6 +23,7 @@ mod repositories;
 mod rights;
 mod robots;
 mod role;
+mod search;
 mod sign_up;
 mod store;
 mod superuser;
@@ -41,6 +42,9 @@ pub use organizations::{Member, OrganizationChanges, OrganizationView};
 pub use permissions::{Delegate, PrototypeView, UserPermission};
 pub use registry_access::{AccountAuthorizer, AskedActions, AskedScope, Changes, RegistryToken};
 pub use robots::{Robot, RobotDetail, RobotOwner};
+pub use search::{
+    Counted, Found, FoundRepository, Popularity, PopularityWriter, RepositorySearch, SearchReader,
+};
 pub use sign_up::{Initialized, Recovery, SignUp};
 pub use superuser::CreatedUser;
 pub use teams::{TeamMember, TeamMembers};

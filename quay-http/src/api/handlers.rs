@@ -109,6 +109,8 @@ handlers! {
     "changeToken" => super::repotoken::gone,
     "changeUserDetails" => users::change,
     "changeUserPermissions" => permissions::set_user,
+    "conductRepoSearch" => search::repositories,
+    "conductSearch" => search::everything,
     "convertUserToOrganization" => users::convert,
     "createAppToken" => applications::create_app_token,
     "createGlobalMessage" => superusers::create_message,

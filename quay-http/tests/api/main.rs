@@ -8,6 +8,7 @@ mod federation;
 mod humans;
 mod roles;
 mod routing;
+mod search;
 mod security;
 mod sessions;
 mod support;

@@ -348,6 +348,7 @@ impl GarbageStore for Unit {
         let row = self.row(sql, values![repository]).await?;
         let Some(row) = row else { return Ok(()) };
         self.touch_everything();
+        self.forget_in_searches(repository).await?;
         self.defer("DELETE FROM qr_repository WHERE id = ?", values![repository])
             .await?;
         // Namespaces that were deleted have such names, and no others.

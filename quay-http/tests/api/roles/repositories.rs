@@ -100,6 +100,22 @@ fn open() -> Vec<Row> {
             Who::Known,
             404,
         ),
+        row("conductSearch", "GET", "/find/all?query=o", Who::Anybody, 200),
+        row("conductSearch", "GET", "/find/all?query=m", Who::Anybody, 200),
+        row(
+            "conductRepoSearch",
+            "GET",
+            "/find/repositories?query=open&page=2",
+            Who::Anybody,
+            200,
+        ),
+        row(
+            "conductRepoSearch",
+            "GET",
+            "/find/repositories",
+            Who::Anybody,
+            200,
+        ),
         row("getMatchingEntities", "GET", ENTITIES, Who::Anybody, 200),
         row(
             "getRegistryCapabilities",
