@@ -179,6 +179,14 @@ pub(crate) async fn site(
     workers::keep_following(&accounts, &changes, spawner);
     workers::keep_key(own_key, spawner);
     workers::keep_collected(&accounts, spawner);
+    if accounts.options().action_counter && !accounts.options().read_only {
+        workers::keep_counting(&accounts, spawner);
+    }
+    if accounts.options().security_scanner {
+        tracing::warn!(
+            "FEATURE_SECURITY_SCANNER is on, but no scanner can be connected yet: images stay queued"
+        );
+    }
 
     let attempts = LoginAttempts::new(accounts.runtime().clone());
     let settings = Settings::default()

@@ -23,6 +23,9 @@ const CHANGES_INTERVAL: Duration = Duration::from_secs(1);
 const COLLECT_INTERVAL: Duration = Duration::from_hours(1);
 /// Tokens, or codes, that one unit of work removes.
 const COLLECTED_AT_ONCE: usize = 500;
+/// How often it is looked whether a day is over that is not counted yet, and repositories counted at once.
+const COUNT_INTERVAL: Duration = Duration::from_mins(10);
+const COUNTED_AT_ONCE: usize = 50;
 /// When what has failed is tried again, if it is not due before.
 const RETRY: Duration = Duration::from_mins(1);
 
@@ -142,6 +145,31 @@ pub(crate) fn keep_collected(accounts: &Accounts, spawner: &TokioSpawner) {
                     tracing::warn!("tokens and keys that have ended were not removed: {reason}");
                 }
                 tokio::time::sleep(COLLECT_INTERVAL).await;
+            }
+        }
+        .boxed(),
+    );
+}
+
+/// Counts what was done with repositories the day before: that is how popular they are.
+pub(crate) fn keep_counting(accounts: &Accounts, spawner: &TokioSpawner) {
+    let accounts = accounts.clone();
+    spawner.uncounted().spawn(
+        async move {
+            loop {
+                let wait = match accounts.count_actions(COUNTED_AT_ONCE).await {
+                    // Others want the database too.
+                    Ok(COUNTED_AT_ONCE) => Duration::from_millis(200),
+                    Ok(_) => COUNT_INTERVAL,
+                    Err(error) => {
+                        tracing::warn!(
+                            "what was done with repositories was not counted: {}",
+                            crate::in_full(&error)
+                        );
+                        COUNT_INTERVAL
+                    }
+                };
+                tokio::time::sleep(wait).await;
             }
         }
         .boxed(),

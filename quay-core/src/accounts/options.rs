@@ -107,8 +107,8 @@ pub struct AccountOptions {
     pub permanently_delete_tags: bool,
     /// `FEATURE_SECURITY_SCANNER`.
     pub security_scanner: bool,
-    /// `FEATURE_IMAGE_PULL_STATS`.
-    pub image_pull_stats: bool,
+    /// `FEATURE_REPOSITORY_ACTION_COUNTER`: whether it is counted what is done with repositories.
+    pub action_counter: bool,
     /// `SEARCH_RESULTS_PER_PAGE`.
     pub search_page: usize,
     /// `SEARCH_MAX_RESULT_PAGE_COUNT`.
@@ -204,7 +204,7 @@ impl AccountOptions {
             change_tag_expiration: true,
             permanently_delete_tags: false,
             security_scanner: false,
-            image_pull_stats: false,
+            action_counter: true,
             search_page: 10,
             search_pages: 10,
             repository_states: false,

@@ -383,7 +383,7 @@ impl Reader<'_> {
             change_tag_expiration: self.boolean("FEATURE_CHANGE_TAG_EXPIRATION")?,
             permanently_delete_tags: self.boolean("PERMANENTLY_DELETE_TAGS")?,
             security_scanner: self.boolean("FEATURE_SECURITY_SCANNER")?,
-            image_pull_stats: self.boolean("FEATURE_IMAGE_PULL_STATS")?,
+            action_counter: self.boolean("FEATURE_REPOSITORY_ACTION_COUNTER")?,
             search_page: self.count("SEARCH_RESULTS_PER_PAGE")?,
             search_pages: self.count("SEARCH_MAX_RESULT_PAGE_COUNT")?,
             repository_states: self.boolean("FEATURE_REPO_MIRROR")?,

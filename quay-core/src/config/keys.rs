@@ -239,7 +239,7 @@ keys! {
 }
 "metrics" {
     "EXCEPTION_LOG_TYPE" Text r#""FakeSentry""# - [];
-    "FEATURE_IMAGE_PULL_STATS" Boolean "false" - [in_effect];
+    "FEATURE_IMAGE_PULL_STATS" Boolean "false" - [];
     "FEATURE_OTEL_TRACING" Boolean "false" - [];
     "GLOBAL_PROMETHEUS_STATS_FREQUENCY" Number "3600" - [];
     "GREENLET_TRACING" Boolean "true" - [];
@@ -571,7 +571,7 @@ keys! {
     "FEATURE_CLEAR_EXPIRED_RAC_ENTRIES" Boolean "false" - [];
     "FEATURE_MANIFEST_SIZE_BACKFILL" Boolean "true" - [];
     "FEATURE_MANIFEST_SUBJECT_BACKFILL" Boolean "true" - [];
-    "FEATURE_REPOSITORY_ACTION_COUNTER" Boolean "true" - [];
+    "FEATURE_REPOSITORY_ACTION_COUNTER" Boolean "true" - [in_effect];
     "MANIFEST_BACKFILL_WORKER_FREQUENCY" Number "3600" - [];
     "MANIFEST_SUBJECT_BACKFILL_WORKER_FREQUENCY" Number "60" - [];
     "QUEUE_CLEANUP_FREQUENCY" Number "86400" - [];

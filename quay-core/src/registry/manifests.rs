@@ -87,6 +87,22 @@ fn unknown_manifest(reference: &Reference) -> Error {
         .with_detail(serde_json::json!({ "reference": reference.to_string() }))
 }
 
+/// The digest that a manifest is stored under: its own, which must be the one that it is pushed under.
+fn digest_of(manifest: &Manifest, reference: &Reference) -> Result<Digest, Error> {
+    let Reference::Digest(expected) = reference else {
+        return Ok(manifest.digest(Algorithm::Sha256));
+    };
+    let actual = manifest.digest(expected.algorithm());
+    if actual != *expected {
+        return Err(Error::new(
+            ErrorKind::DigestInvalid,
+            "the manifest does not have the digest it is pushed under",
+        )
+        .with_detail(serde_json::json!({ "expected": expected, "computed": actual })));
+    }
+    Ok(actual)
+}
+
 impl Registry {
     /// Reads a manifest by tag or digest.
     ///
@@ -123,20 +139,7 @@ impl Registry {
     ) -> Result<PushedManifest, Error> {
         let mut found = self.writable(name, Action::Push, caller).await?;
         let manifest = self.check_manifest(name, &push).await?;
-        let digest = match &push.reference {
-            Reference::Digest(expected) => {
-                let actual = manifest.digest(expected.algorithm());
-                if actual != *expected {
-                    return Err(Error::new(
-                        ErrorKind::DigestInvalid,
-                        "the manifest does not have the digest it is pushed under",
-                    )
-                    .with_detail(serde_json::json!({ "expected": expected, "computed": actual })));
-                }
-                actual
-            }
-            Reference::Tag(_) => manifest.digest(Algorithm::Sha256),
-        };
+        let digest = digest_of(&manifest, &push.reference)?;
         let mut tags = push.tags.clone();
         if let Reference::Tag(tag) = &push.reference {
             tags.push(tag.clone());

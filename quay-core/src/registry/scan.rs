@@ -349,9 +349,10 @@ impl Registry {
         let known = before
             .as_ref()
             .is_some_and(|before| before.status == ScanStatus::Scanned && before.state == state);
-        let seen = match known {
-            true => Ok(None),
-            false => self.look_into(scanning, &name, &wanted.digest).await,
+        let seen = if known {
+            Ok(None)
+        } else {
+            self.look_into(scanning, &name, &wanted.digest).await
         };
         let now = self.0.runtime.clock.now();
         let mut record = ScanRecord::new(ScanStatus::Scanned, now);

@@ -96,11 +96,7 @@ impl Scanner for Broken {
             Fault::ReportsAnything => return Ok(Some(report.unwrap_or_default())),
             Fault::FindsNothingWrong | Fault::KeepsItToItself => {
                 for feature in report.iter_mut().flat_map(|report| &mut report.features) {
-                    let keep = if self.fault == Fault::KeepsItToItself {
-                        1
-                    } else {
-                        0
-                    };
+                    let keep = usize::from(self.fault == Fault::KeepsItToItself);
                     feature.vulnerabilities.truncate(keep);
                 }
             }

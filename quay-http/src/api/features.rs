@@ -17,7 +17,6 @@ fn is_on(feature: &str, options: &AccountOptions) -> bool {
         "FEATURE_ASSIGN_OAUTH_TOKEN" => options.assign_oauth_tokens,
         "PERMANENTLY_DELETE_TAGS" => options.permanently_delete_tags,
         "FEATURE_SECURITY_SCANNER" => options.security_scanner,
-        "FEATURE_IMAGE_PULL_STATS" => options.image_pull_stats,
         _ => false,
     }
 }

@@ -106,9 +106,9 @@ async fn repositories_are_found_page_by_page() {
 async fn everybody_finds_what_they_see() {
     let host = fresh(registry()).await;
     for (user, repositories, robots, teams) in [
-        (None, 1, 0, false),
-        (Some("other"), 1, 0, false),
-        (Some("admin"), 2, 1, true),
+        (None, 2, 0, false),
+        (Some("other"), 2, 0, false),
+        (Some("admin"), 3, 1, true),
     ] {
         let found = ask(&host, "/find/repositories?query=", user).await;
         let own = names(&found, "repository");

@@ -154,7 +154,6 @@ pub(crate) fn everything() -> AccountOptions {
     options.repository_states = true;
     options.permanently_delete_tags = true;
     options.security_scanner = true;
-    options.image_pull_stats = true;
     options
 }
 

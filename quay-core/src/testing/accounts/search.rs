@@ -178,9 +178,9 @@ pub(super) async fn what_is_used_most_is_found_first(instance: &mut dyn Instance
         let batch = commit!(store, |unit| {
             let batch = unit.count_actions(today - 1, today - 9, today - 99, 3).await?;
             for one in &batch {
-                let score: u64 = one.days.iter().map(|(_, actions)| actions).sum();
-                let score = i64::try_from(score).unwrap_or_default();
-                unit.set_score(one.repository, score, today - 1).await?;
+                let done: u64 = one.days.iter().map(|(_, actions)| actions).sum();
+                let done = i64::try_from(done).unwrap_or_default();
+                unit.set_score(one.repository, done, today - 1).await?;
             }
             batch
         });

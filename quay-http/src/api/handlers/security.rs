@@ -74,12 +74,9 @@ fn unreachable(exchange: &Exchange) -> Reply {
 
 pub(super) async fn of_manifest(exchange: Exchange) -> Result<Reply, Error> {
     let name = exchange.repository()?;
-    let digest: Digest = match exchange.path.get("manifestref").parse() {
-        Ok(digest) => digest,
-        Err(_) => {
-            let error = Error::new(ErrorKind::NotFound, "Not Found");
-            return Err(wrong_read(&exchange, error).await);
-        }
+    let Ok(digest) = exchange.path.get("manifestref").parse::<Digest>() else {
+        let error = Error::new(ErrorKind::NotFound, "Not Found");
+        return Err(wrong_read(&exchange, error).await);
     };
     let registry = &exchange.state.registry;
     match registry.security(name, &digest, &exchange.caller).await {

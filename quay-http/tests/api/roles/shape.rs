@@ -94,6 +94,7 @@ fn fits(text: &str, seen: &Value) -> bool {
             .as_bool()
             .is_some_and(|seen| detail.is_empty() || detail == seen.to_string()),
         "integer" => seen.is_i64(),
+        "number" => seen.is_number(),
         "object" => seen.is_object(),
         "enum" => seen
             .as_str()

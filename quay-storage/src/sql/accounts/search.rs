@@ -297,13 +297,13 @@ impl PopularityWriter for Unit {
         }
         let repositories: Vec<i64> = counted.keys().copied().collect();
         for chunk in repositories.chunks(LIST) {
-            let list = placeholders(chunk.len());
-            let sql = format!("DELETE FROM qr_action_count WHERE day <= ? AND repository_id IN ({list})");
+            let these = placeholders(chunk.len());
+            let sql = format!("DELETE FROM qr_action_count WHERE day <= ? AND repository_id IN ({these})");
             let mut values = values![forgotten];
             values.extend(ids(chunk));
             self.defer(sql, values).await?;
             let sql = format!(
-                "SELECT repository_id, day, actions FROM qr_action_count WHERE day >= ? AND repository_id IN ({list}) \
+                "SELECT repository_id, day, actions FROM qr_action_count WHERE day >= ? AND repository_id IN ({these}) \
                  ORDER BY repository_id, day"
             );
             let mut values = values![since];
