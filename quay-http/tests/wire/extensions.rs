@@ -13,10 +13,10 @@ async fn push(api: &Api, tag: &str, seed: &str) -> (String, usize) {
         json!({ "schemaVersion": 2, "mediaType": OCI, "manifests": [], "annotations": { "seed": seed } });
     let body = index.to_string();
     let path = format!("/v2/{NAME}/manifests/{tag}");
-    let seen = api
+    let pushed = api
         .ask(Method::PUT, &path, &[("content-type", OCI)], body.clone())
         .await;
-    assert_eq!(seen.status, 201, "{seen:?}");
+    assert_eq!(pushed.status, 201, "{pushed:?}");
     (sha256(body.as_bytes()).to_string(), body.len())
 }
 
