@@ -270,8 +270,8 @@ impl Host {
             web,
             accounts,
             clock,
-            mailbox,
             scanner,
+            mailbox,
             directory,
         }
     }
