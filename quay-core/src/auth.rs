@@ -10,6 +10,7 @@ use crate::caller::{Access, Caller, CredentialKind, Principal};
 use crate::error::StoreError;
 use crate::metadata::{PageRequest, RepositoryRecord};
 use crate::name::RepositoryName;
+use crate::registry::PullPolicy;
 
 /// Credentials as they came with a request.
 #[derive(Clone, Copy)]
@@ -203,6 +204,21 @@ pub trait Authorizer: Debug + Send + Sync + 'static {
         resource: Resource<'_>,
         caller: &Caller,
     ) -> Result<Decision, StoreError>;
+
+    /// What a pull by this caller from this repository depends on, where manifests are scanned: `configured` unless this
+    /// authorizer knows better, nothing at all where it is `None`. Asked once the pull itself has been allowed.
+    ///
+    /// # Errors
+    /// A store's failure, which denies.
+    async fn pull_policy(
+        &self,
+        repository: &RepositoryRecord,
+        caller: &Caller,
+        configured: Option<PullPolicy>,
+    ) -> Result<Option<PullPolicy>, StoreError> {
+        let _ = (repository, caller);
+        Ok(configured)
+    }
 
     /// A page of the repositories that a caller may see, by path, where this authorizer can tell without
     /// being asked of each one; `None` where it cannot.

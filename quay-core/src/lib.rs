@@ -19,6 +19,7 @@ mod name;
 mod range;
 pub mod registry;
 pub mod runtime;
+pub mod scanner;
 
 pub use auth::{Action, Authenticator, Authorizer, Decision, Resource};
 pub use blob_store::BlobStore;

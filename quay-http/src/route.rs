@@ -7,12 +7,36 @@ use percent_encoding::percent_decode_str;
 pub(crate) enum Route {
     Base,
     Catalog,
-    Tags { name: String },
-    Manifest { name: String, reference: String },
-    Uploads { name: String },
-    Upload { name: String, id: String },
-    Blob { name: String, digest: String },
-    Referrers { name: String, digest: String },
+    Tags {
+        name: String,
+    },
+    Manifest {
+        name: String,
+        reference: String,
+    },
+    Uploads {
+        name: String,
+    },
+    Upload {
+        name: String,
+        id: String,
+    },
+    Blob {
+        name: String,
+        digest: String,
+    },
+    Referrers {
+        name: String,
+        digest: String,
+    },
+    /// What the registry, or a repository in it, can do beyond the specification.
+    Extensions {
+        name: Option<String>,
+    },
+    TagHistory {
+        name: String,
+        tag: String,
+    },
 }
 
 /// Why a path means nothing.
@@ -40,6 +64,14 @@ impl Route {
         if decoded == "_catalog" {
             return Ok(Self::Catalog);
         }
+        if decoded == "_oci/ext/discover" {
+            return Ok(Self::Extensions { name: None });
+        }
+        if let Some(name) = decoded.strip_suffix("/_oci/ext/discover") {
+            return Ok(Self::Extensions {
+                name: Some(name.to_owned()),
+            });
+        }
         let (before, last) = decoded.rsplit_once('/').ok_or(NoRoute::Unknown)?;
         let (name, kind) = before.rsplit_once('/').ok_or(NoRoute::Unknown)?;
         let (name, last) = (name.to_owned(), last.to_owned());
@@ -49,6 +81,13 @@ impl Route {
                 name,
                 reference: last,
             }),
+            "tag-history" => match name.strip_suffix("/_oci") {
+                Some(name) => Ok(Self::TagHistory {
+                    name: name.to_owned(),
+                    tag: last,
+                }),
+                None => Err(NoRoute::Unknown),
+            },
             "referrers" => Ok(Self::Referrers { name, digest: last }),
             "blobs" if last == "uploads" => Ok(Self::Uploads { name }),
             "blobs" => Ok(Self::Blob { name, digest: last }),
@@ -69,7 +108,12 @@ impl Route {
     /// The methods that the path answers, as `Allow` lists them.
     pub(crate) const fn methods(&self) -> &'static str {
         match self {
-            Self::Base | Self::Catalog | Self::Tags { .. } | Self::Referrers { .. } => "GET, HEAD",
+            Self::Base
+            | Self::Catalog
+            | Self::Tags { .. }
+            | Self::Referrers { .. }
+            | Self::Extensions { .. }
+            | Self::TagHistory { .. } => "GET, HEAD",
             Self::Manifest { .. } => "GET, HEAD, PUT, DELETE",
             Self::Uploads { .. } => "POST",
             Self::Upload { .. } => "GET, HEAD, PATCH, PUT, DELETE",
@@ -121,6 +165,21 @@ mod tests {
                     id: "1".into(),
                 }),
             ),
+            ("/v2/_oci/ext/discover", Ok(Route::Extensions { name: None })),
+            (
+                "/v2/a/b/c/_oci/ext/discover",
+                Ok(Route::Extensions {
+                    name: Some(name.clone()),
+                }),
+            ),
+            (
+                "/v2/a/b/c/_oci/tag-history/v1",
+                Ok(Route::TagHistory {
+                    name: name.clone(),
+                    tag: "v1".into(),
+                }),
+            ),
+            ("/v2/a/b/c/tag-history/v1", Err(NoRoute::Unknown)),
             (
                 "/v2/manifests/manifests/manifests",
                 Ok(Route::Manifest {

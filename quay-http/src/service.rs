@@ -289,12 +289,14 @@ impl Route {
     fn name(&self) -> Option<&str> {
         match self {
             Self::Base | Self::Catalog => None,
+            Self::Extensions { name } => name.as_deref(),
             Self::Tags { name }
             | Self::Manifest { name, .. }
             | Self::Uploads { name }
             | Self::Upload { name, .. }
             | Self::Blob { name, .. }
-            | Self::Referrers { name, .. } => Some(name),
+            | Self::Referrers { name, .. }
+            | Self::TagHistory { name, .. } => Some(name),
         }
     }
 }

@@ -10,11 +10,12 @@ use futures::FutureExt;
 use quay_core::accounts::{
     AccessToken, Account, AccountCursor, AccountFilter, AccountId, AccountKey, AccountReader, AccountReads,
     AccountStore, AccountUnit, AccountWriter, AccountWrites, ActionLog, AppToken, AppTokenKey, Application,
-    AuthorizationCode, Change, Confirmation, ConfirmationPurpose, CredentialReader, CredentialWriter, Grant,
-    GrantReader, GrantWriter, Grantee, LogEntry, Message, Notice, NoticeReader, NoticeWriter, OAuthToken,
-    OAuthTokenFilter, OAuthTokenKey, Prototype, RepositoryDetails, RepositoryReader, RepositoryRole,
-    RepositoryWriter, ServiceKey, Sight, Standing, Starred, Team, TeamInvite, TeamKey, TeamReader,
-    TeamSummary, TeamWriter, TokenAssignment,
+    AuthorizationCode, Change, Confirmation, ConfirmationPurpose, Counted, CredentialReader,
+    CredentialWriter, Grant, GrantReader, GrantWriter, Grantee, LogEntry, Message, Notice, NoticeReader,
+    NoticeWriter, OAuthToken, OAuthTokenFilter, OAuthTokenKey, Popularity, PopularityWriter, Prototype,
+    RepositoryDetails, RepositoryReader, RepositoryRole, RepositorySearch, RepositoryWriter, SearchReader,
+    ServiceKey, Sight, Standing, Starred, Team, TeamInvite, TeamKey, TeamReader, TeamSummary, TeamWriter,
+    TokenAssignment,
 };
 use quay_core::metadata::{
     BlobIndex, BlobRecord, LabelRecord, LinkedBlob, Lookup, ManifestRecord, ManifestStore, Outbox,
@@ -66,10 +67,24 @@ enum Fault {
     ForgetsCommits,
     ShowsWholeNamespaces,
     KeepsDeletedRepositories,
+    SearchesForTheBeginning,
+    FindsWhatEverybodySees,
+    FindsTheLeastFirst,
+    CountsForEver,
 }
 
 /// What each must be caught by.
-const FAULTS: [(Fault, &str); 34] = [
+const FAULTS: [(Fault, &str); 38] = [
+    (
+        Fault::SearchesForTheBeginning,
+        "repositories_are_found_by_what_they_are_called",
+    ),
+    (
+        Fault::FindsWhatEverybodySees,
+        "repositories_are_found_by_those_who_see_them",
+    ),
+    (Fault::FindsTheLeastFirst, "what_is_used_most_is_found_first"),
+    (Fault::CountsForEver, "what_is_used_most_is_found_first"),
     (Fault::ShowsWholeNamespaces, "a_namespace_is_listed_as_it_is_seen"),
     (Fault::KeepsDeletedRepositories, "a_repository_changes_and_goes"),
     (Fault::GivesOutTakenNames, "names_and_addresses_are_taken_once"),
@@ -303,6 +318,39 @@ reads_passed_on! { GrantReader:
                 found.truncate(page.limit);
             }
             Ok(found)
+        }
+    }
+}
+
+reads_passed_on! { SearchReader:
+    popularity(repositories: &[RepositoryId], since: i64) -> Vec<Popularity>;
+    action_counts(repository: RepositoryId, since: i64) -> Vec<(i64, u64)>;
+    {
+        async fn search_repositories(
+            &mut self,
+            search: &RepositorySearch<'_>,
+        ) -> Result<Vec<Arc<RepositoryRecord>>, StoreError> {
+            let mut search = *search;
+            if self.fault == Fault::SearchesForTheBeginning {
+                search.text = search.text.get(..1).unwrap_or_default();
+            }
+            let mut found = self.inner().search_repositories(&search).await?;
+            match self.fault {
+                Fault::FindsWhatEverybodySees => found.retain(|record| record.visibility == Visibility::Public),
+                Fault::FindsTheLeastFirst => found.reverse(),
+                _ => {}
+            }
+            Ok(found)
+        }
+    }
+}
+
+passed_on! { PopularityWriter for BrokenUnit:
+    count_actions(day: i64, since: i64, forgotten: i64, limit: usize) -> Vec<Counted>;
+    {
+        async fn set_score(&mut self, repository: RepositoryId, score: i64, day: i64) -> Result<(), StoreError> {
+            let day = if self.fault == Fault::CountsForEver { 0 } else { day };
+            self.inner().set_score(repository, score, day).await
         }
     }
 }

@@ -177,11 +177,22 @@ pub(crate) async fn site(
     let registry = crate::compose::registry(config, stores, authorizer, config.registry.action_log, spawner);
     workers::keep_swept(&registry, config.garbage, spawner);
     workers::keep_collecting(&registry, config.garbage, spawner);
+    if config.registry.quotas.is_some() {
+        workers::keep_sizes_counted(&registry, spawner);
+    }
     workers::keep_policies(&registry, config.policies, spawner);
     workers::keep_pulls_counted(&registry, spawner);
     workers::keep_following(&accounts, &changes, spawner);
     workers::keep_key(own_key, spawner);
     workers::keep_collected(&accounts, spawner);
+    if accounts.options().action_counter && !accounts.options().read_only {
+        workers::keep_counting(&accounts, spawner);
+    }
+    if accounts.options().security_scanner {
+        tracing::warn!(
+            "FEATURE_SECURITY_SCANNER is on, but no scanner can be connected yet: images stay queued"
+        );
+    }
 
     let attempts = LoginAttempts::new(accounts.runtime().clone());
     let settings = Settings::default()

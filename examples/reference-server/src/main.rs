@@ -197,7 +197,7 @@ async fn run(serve: &Serve) -> Result<(), Failure> {
         workers::keep_swept(&registry, config.garbage, &spawner);
         workers::keep_collecting(&registry, config.garbage, &spawner);
         if config.registry.quotas.is_some() {
-            workers::keep_counting(&registry, &spawner);
+            workers::keep_sizes_counted(&registry, &spawner);
         }
         workers::keep_policies(&registry, config.policies, &spawner);
         workers::keep_pulls_counted(&registry, &spawner);

@@ -28,12 +28,15 @@ const PULLS_INTERVAL: Duration = Duration::from_secs(10);
 /// A token feels within five seconds what happened to what it rests on.
 const CHANGES_INTERVAL: Duration = Duration::from_secs(1);
 /// Blobs that are counted anew in one unit of work.
-const COUNTED_AT_ONCE: usize = 1000;
+const SIZED_AT_ONCE: usize = 1000;
 /// How soon it is noticed that something is to be counted anew.
-const COUNT_INTERVAL: Duration = Duration::from_secs(30);
+const SIZES_INTERVAL: Duration = Duration::from_secs(30);
 const COLLECT_INTERVAL: Duration = Duration::from_hours(1);
 /// Tokens, or codes, that one unit of work removes.
 const COLLECTED_AT_ONCE: usize = 500;
+/// How often it is looked whether a day is over that is not counted yet, and repositories counted at once.
+const COUNT_INTERVAL: Duration = Duration::from_mins(10);
+const COUNTED_AT_ONCE: usize = 50;
 /// When what has failed is tried again, if it is not due before.
 const RETRY: Duration = Duration::from_mins(1);
 
@@ -157,14 +160,14 @@ pub(crate) async fn record_pulls(registry: &Registry) {
 }
 
 /// Counts anew what is to be counted: namespaces that were never counted, the registry when somebody asks.
-pub(crate) fn keep_counting(registry: &Registry, spawner: &TokioSpawner) {
+pub(crate) fn keep_sizes_counted(registry: &Registry, spawner: &TokioSpawner) {
     let registry = registry.clone();
     spawner.uncounted().spawn(
         async move {
             loop {
-                let wait = match registry.recount_quotas(COUNTED_AT_ONCE).await {
+                let wait = match registry.recount_quotas(SIZED_AT_ONCE).await {
                     Ok(true) => Duration::from_millis(10),
-                    Ok(false) => COUNT_INTERVAL,
+                    Ok(false) => SIZES_INTERVAL,
                     Err(error) => {
                         let reason = crate::in_full(&error);
                         tracing::warn!("what quotas are about was not counted: {reason}");
@@ -237,6 +240,31 @@ pub(crate) fn keep_collected(accounts: &Accounts, spawner: &TokioSpawner) {
                     tracing::warn!("tokens and keys that have ended were not removed: {reason}");
                 }
                 tokio::time::sleep(COLLECT_INTERVAL).await;
+            }
+        }
+        .boxed(),
+    );
+}
+
+/// Counts what was done with repositories the day before: that is how popular they are.
+pub(crate) fn keep_counting(accounts: &Accounts, spawner: &TokioSpawner) {
+    let accounts = accounts.clone();
+    spawner.uncounted().spawn(
+        async move {
+            loop {
+                let wait = match accounts.count_actions(COUNTED_AT_ONCE).await {
+                    // Others want the database too.
+                    Ok(COUNTED_AT_ONCE) => Duration::from_millis(200),
+                    Ok(_) => COUNT_INTERVAL,
+                    Err(error) => {
+                        tracing::warn!(
+                            "what was done with repositories was not counted: {}",
+                            crate::in_full(&error)
+                        );
+                        COUNT_INTERVAL
+                    }
+                };
+                tokio::time::sleep(wait).await;
             }
         }
         .boxed(),

@@ -324,18 +324,23 @@ fn anybody_pulls_what_is_public() {
     assert_eq!(listed.text().trim(), r#"{"repositories":["admin/open"]}"#);
 }
 
-/// Six clients write, swap, delete and read two tags through both processes at once; what each was told is
-/// recorded, and must be explained by one order of all operations.
-#[test]
-fn what_clients_are_told_of_tags_is_linearisable() {
-    const CLIENTS: u64 = 6;
-    const STEPS: usize = 36;
-    const TAGS: [&str; 2] = ["moving", "contested"];
-    let cluster = Cluster::new();
-    let bearer = format!("Bearer {}", cluster.issued(("admin", PASSWORD)));
-    let config = support::sha256(b"{}");
-    let manifests: Vec<(String, Vec<u8>)> = (0..5)
-        .map(|salt| {
+/// Tags that clients change at once.
+const CONTESTED: [&str; 2] = ["moving", "contested"];
+
+/// What clients do to tags through both processes, and what they were told.
+struct Recorder<'a> {
+    cluster: &'a Cluster,
+    bearer: String,
+    /// By digest.
+    manifests: Vec<(String, Vec<u8>)>,
+    clock: AtomicU64,
+    recorded: Mutex<Vec<(usize, Operation)>>,
+}
+
+impl<'a> Recorder<'a> {
+    fn new(cluster: &'a Cluster) -> Self {
+        let config = support::sha256(b"{}");
+        let manifest = |salt: u8| {
             let content = json!({
                 "schemaVersion": 2,
                 "mediaType": support::OCI,
@@ -345,100 +350,101 @@ fn what_clients_are_told_of_tags_is_linearisable() {
             });
             let content = content.to_string().into_bytes();
             (support::sha256(&content), content)
-        })
-        .collect();
-    let clock = AtomicU64::new(0);
-    let recorded: Mutex<Vec<(usize, Operation)>> = Mutex::default();
-    let step = |random: u64| {
-        let (tag, kind) = ((random % 2) as usize, random / 2 % 8);
-        let (value, from) = ((random / 16 % 5) as u8, (random / 80 % 6) as u8);
-        let server = if random / 480 % 2 == 0 {
-            &cluster.one
-        } else {
-            &cluster.two
         };
-        let path = format!("/v2/acme/app/manifests/{}", TAGS[tag]);
+        Self {
+            cluster,
+            bearer: format!("Bearer {}", cluster.issued(("admin", PASSWORD))),
+            manifests: (0..5).map(manifest).collect(),
+            clock: AtomicU64::new(0),
+            recorded: Mutex::default(),
+        }
+    }
+
+    /// One operation, on a tag and through a process that a number tells.
+    fn step(&self, random: u64) {
+        let part = |of: u64, choices: u64| usize::try_from(random / of % choices).unwrap();
+        let (tag, kind, value, from) = (part(1, 2), part(2, 8), part(16, 5), part(80, 6));
+        let servers = [&self.cluster.one, &self.cluster.two];
+        let path = format!("/v2/acme/app/manifests/{}", CONTESTED[tag]);
         let ask = |method: &str, more: &[(&str, &str)], body: &[u8]| {
-            let headers = [
-                &[("authorization", bearer.as_str()), ("accept", support::OCI)],
-                more,
-            ]
-            .concat();
-            server.ask(method, &path, &headers, body)
+            let common = [("authorization", self.bearer.as_str()), ("accept", support::OCI)];
+            servers[part(480, 2)].ask(method, &path, &[&common, more].concat(), body)
         };
+        let number = |index: usize| u8::try_from(index).unwrap();
         let content_type = ("content-type", support::OCI);
-        let (digest, content) = &manifests[usize::from(value)];
-        let called = clock.fetch_add(1, Ordering::SeqCst);
+        let (digest, content) = &self.manifests[value];
+        let called = self.clock.fetch_add(1, Ordering::SeqCst);
         let done = match kind {
             0 | 1 => {
                 let answer = ask("PUT", &[content_type], content);
                 assert_eq!(answer.status, 201, "{answer:?}");
                 assert_eq!(answer.header("docker-content-digest"), digest);
-                Done::Write(value)
+                Done::Write(number(value))
             }
             2..=4 => {
-                let (name, condition, from) = match manifests.get(usize::from(from)) {
-                    Some((digest, _)) => ("if-match", format!("\"{digest}\""), Some(from)),
+                let (name, condition, from) = match self.manifests.get(from) {
+                    Some((digest, _)) => ("if-match", format!("\"{digest}\""), Some(number(from))),
                     None => ("if-none-match", "*".to_owned(), None),
                 };
                 let answer = ask("PUT", &[content_type, (name, &condition)], content);
-                match answer.status {
-                    201 => Done::Swap(from, value, true),
-                    412 => Done::Swap(from, value, false),
-                    _ => panic!("{answer:?}"),
-                }
+                assert!([201, 412].contains(&answer.status), "{answer:?}");
+                Done::Swap(from, number(value), answer.status == 201)
             }
-            5 => match ask("DELETE", &[], b"").status {
-                202 => Done::Delete(true),
-                404 => Done::Delete(false),
-                other => panic!("a deletion was answered {other}"),
-            },
+            5 => {
+                let status = ask("DELETE", &[], b"").status;
+                assert!([202, 404].contains(&status), "a deletion was answered {status}");
+                Done::Delete(status == 202)
+            }
             _ => {
                 let answer = ask("GET", &[], b"");
+                assert!([200, 404].contains(&answer.status), "{answer:?}");
                 let digest = answer.header("docker-content-digest");
-                match answer.status {
-                    200 => {
-                        let index = manifests.iter().position(|(known, _)| known == digest);
-                        Done::Read(Some(index.unwrap() as u8))
-                    }
-                    404 => Done::Read(None),
-                    _ => panic!("{answer:?}"),
-                }
+                let index = self.manifests.iter().position(|(known, _)| known == digest);
+                assert_eq!(index.is_some(), answer.status == 200, "{answer:?}");
+                Done::Read(index.map(number))
             }
         };
-        let answered = clock.fetch_add(1, Ordering::SeqCst);
+        let answered = self.clock.fetch_add(1, Ordering::SeqCst);
         let operation = Operation {
             called,
             answered,
             done,
         };
-        recorded.lock().unwrap().push((tag, operation));
-    };
+        self.recorded.lock().unwrap().push((tag, operation));
+    }
+}
+
+/// Six clients write, swap, delete and read two tags through both processes at once; what each was told is
+/// recorded, and must be explained by one order of all operations.
+#[test]
+fn what_clients_are_told_of_tags_is_linearisable() {
+    const CLIENTS: u64 = 6;
+    const STEPS: usize = 36;
+    let cluster = Cluster::new();
+    let recorder = Recorder::new(&cluster);
     std::thread::scope(|scope| {
         for client in 0..CLIENTS {
-            let step = &step;
+            let recorder = &recorder;
             scope.spawn(move || {
                 let mut state = client.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
                 for _ in 0..STEPS {
                     state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                    step(state >> 33);
+                    recorder.step(state >> 33);
                 }
             });
         }
     });
-    let recorded = recorded.into_inner().unwrap();
-    for (tag, name) in TAGS.iter().enumerate() {
+    let recorded = recorder.recorded.into_inner().unwrap();
+    for (tag, name) in CONTESTED.iter().enumerate() {
         let of = recorded.iter().filter(|(of, _)| *of == tag);
-        let mut history: Vec<Operation> = of.map(|(_, operation)| *operation).collect();
-        history.sort_by_key(|operation| operation.called);
-        let told: Vec<&Done> = history.iter().map(|operation| &operation.done).collect();
-        let swapped = told
+        let history: Vec<Operation> = of.map(|(_, operation)| *operation).collect();
+        let swapped = history
             .iter()
-            .filter(|done| matches!(done, Done::Swap(_, _, true)))
+            .filter(|operation| matches!(operation.done, Done::Swap(_, _, true)))
             .count();
         assert!(
             history.len() > 60 && swapped > 0,
-            "{name}: {} operations",
+            "{name}: {} operations, {swapped} swaps",
             history.len()
         );
         assert!(is_linearisable(&history), "{name}: {history:?}");

@@ -65,6 +65,7 @@ kinds! {
     UpdateRepositoryAutoprunePolicy = "update_repository_autoprune_policy",
     DeleteRepositoryAutoprunePolicy = "delete_repository_autoprune_policy",
     AutopruneTagDelete = "autoprune_tag_delete",
+    PermanentlyDeleteTag = "permanently_delete_tag",
     ManifestLabelAdd = "manifest_label_add",
     ManifestLabelDelete = "manifest_label_delete",
     ChangeRepoPermission = "change_repo_permission",

@@ -25,6 +25,7 @@ mod repositories;
 mod rights;
 mod robots;
 mod role;
+mod search;
 mod sign_up;
 mod store;
 mod superuser;
@@ -45,6 +46,9 @@ pub use policies::{PolicyInput, PolicyPlace, PolicyView};
 pub use quotas::{QuotaPlace, QuotaReport, QuotaView};
 pub use registry_access::{AccountAuthorizer, AskedActions, AskedScope, Changes, RegistryToken};
 pub use robots::{Robot, RobotDetail, RobotOwner};
+pub use search::{
+    Counted, Found, FoundRepository, Popularity, PopularityWriter, RepositorySearch, SearchReader,
+};
 pub use sign_up::{Initialized, Recovery, SignUp};
 pub use superuser::CreatedUser;
 pub use teams::{TeamMember, TeamMembers};

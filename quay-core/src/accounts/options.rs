@@ -109,6 +109,16 @@ pub struct AccountOptions {
     pub default_tag_expiration_s: i64,
     /// `FEATURE_CHANGE_TAG_EXPIRATION`.
     pub change_tag_expiration: bool,
+    /// `PERMANENTLY_DELETE_TAGS`: whether what is remembered of a tag can be erased.
+    pub permanently_delete_tags: bool,
+    /// `FEATURE_SECURITY_SCANNER`.
+    pub security_scanner: bool,
+    /// `FEATURE_REPOSITORY_ACTION_COUNTER`: whether it is counted what is done with repositories.
+    pub action_counter: bool,
+    /// `SEARCH_RESULTS_PER_PAGE`.
+    pub search_page: usize,
+    /// `SEARCH_MAX_RESULT_PAGE_COUNT`.
+    pub search_pages: usize,
     /// `FEATURE_REPO_MIRROR`: whether what may be done to a repository can be changed.
     pub repository_states: bool,
     /// `FEATURE_AUTO_PRUNE`.
@@ -205,6 +215,11 @@ impl AccountOptions {
             tag_expirations_s: vec![0, DAY, 7 * DAY, 14 * DAY, 28 * DAY],
             default_tag_expiration_s: 14 * DAY,
             change_tag_expiration: true,
+            permanently_delete_tags: false,
+            security_scanner: false,
+            action_counter: true,
+            search_page: 10,
+            search_pages: 10,
             repository_states: false,
             auto_prune: false,
             immutable_tags: false,

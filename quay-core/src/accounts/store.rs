@@ -23,6 +23,7 @@ use super::record::{
 };
 use super::rights::Standing;
 use super::role::RepositoryRole;
+use super::search::{PopularityWriter, SearchReader};
 use crate::error::StoreError;
 use crate::metadata::{
     MetadataStore, PageRequest, RepositoryId, RepositoryRecord, RepositoryState, UnitOfWork, Visibility,
@@ -430,12 +431,19 @@ pub trait NoticeReader: Send {
 
 /// Everything that can be read of accounts.
 pub trait AccountReads:
-    AccountReader + TeamReader + GrantReader + RepositoryReader + CredentialReader + NoticeReader
+    AccountReader + TeamReader + GrantReader + RepositoryReader + SearchReader + CredentialReader + NoticeReader
 {
 }
 
 impl<T> AccountReads for T where
-    T: AccountReader + TeamReader + GrantReader + RepositoryReader + CredentialReader + NoticeReader + ?Sized
+    T: AccountReader
+        + TeamReader
+        + GrantReader
+        + RepositoryReader
+        + SearchReader
+        + CredentialReader
+        + NoticeReader
+        + ?Sized
 {
 }
 
@@ -706,7 +714,14 @@ pub trait NoticeWriter: Send {
 
 /// Everything that can be read and written of accounts, within a unit of work.
 pub trait AccountWrites:
-    AccountReads + AccountWriter + TeamWriter + GrantWriter + RepositoryWriter + CredentialWriter + NoticeWriter
+    AccountReads
+    + AccountWriter
+    + TeamWriter
+    + GrantWriter
+    + RepositoryWriter
+    + PopularityWriter
+    + CredentialWriter
+    + NoticeWriter
 {
 }
 
@@ -716,6 +731,7 @@ impl<T> AccountWrites for T where
         + TeamWriter
         + GrantWriter
         + RepositoryWriter
+        + PopularityWriter
         + CredentialWriter
         + NoticeWriter
         + ?Sized

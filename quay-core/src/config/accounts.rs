@@ -98,6 +98,15 @@ impl Reader<'_> {
         }
     }
 
+    /// How many of something there are at the most: one at least.
+    fn count(&self, name: &str) -> Result<usize, InvalidConfig> {
+        const MOST: u64 = 1000;
+        match self.number(name)? {
+            count if (1..=MOST).contains(&count) => Ok(usize::try_from(count).unwrap_or(1)),
+            _ => Err(wrong(name, format!("must be a number from 1 to {MOST}"))),
+        }
+    }
+
     fn seconds(&self, name: &str) -> Result<Duration, InvalidConfig> {
         /// A hundred years of 365 days.
         const MOST: u64 = 3_153_600_000;
@@ -375,6 +384,11 @@ impl Reader<'_> {
             tag_expirations_s,
             default_tag_expiration_s,
             change_tag_expiration: self.boolean("FEATURE_CHANGE_TAG_EXPIRATION")?,
+            permanently_delete_tags: self.boolean("PERMANENTLY_DELETE_TAGS")?,
+            security_scanner: self.boolean("FEATURE_SECURITY_SCANNER")?,
+            action_counter: self.boolean("FEATURE_REPOSITORY_ACTION_COUNTER")?,
+            search_page: self.count("SEARCH_RESULTS_PER_PAGE")?,
+            search_pages: self.count("SEARCH_MAX_RESULT_PAGE_COUNT")?,
             repository_states: self.boolean("FEATURE_REPO_MIRROR")?,
             auto_prune: self.boolean("FEATURE_AUTO_PRUNE")?,
             immutable_tags: self.boolean("FEATURE_IMMUTABLE_TAGS")?,

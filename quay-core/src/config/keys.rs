@@ -179,7 +179,7 @@ keys! {
     "NAMESPACE_GC_GRACE_PERIOD_ALLOWLIST" List "[]" - [];
     "NAMESPACE_GC_GRACE_PERIOD_SECONDS" Number "0" - [];
     "NAMESPACE_GC_QUEUE_NAME" Text r#""namespacegc""# - [];
-    "PERMANENTLY_DELETE_TAGS" Boolean "false" - [];
+    "PERMANENTLY_DELETE_TAGS" Boolean "false" - [in_effect];
     "PUSH_TEMP_TAG_EXPIRATION_SEC" Number "3600" - [in_effect];
     "REPOSITORY_GC_QUEUE_NAME" Text r#""repositorygc""# - [];
     "RESET_CHILD_MANIFEST_EXPIRATION" Boolean "false" - [];
@@ -386,7 +386,7 @@ keys! {
 }
 "security_scanner" {
     "FEATURE_SECURITY_NOTIFICATIONS" Boolean "false" - [];
-    "FEATURE_SECURITY_SCANNER" Boolean "false" - [];
+    "FEATURE_SECURITY_SCANNER" Boolean "false" - [in_effect];
     "FEATURE_SECURITY_SCANNER_NOTIFY_ON_NEW_INDEX" Boolean "true" - [];
     "FEATURE_SECURITY_SCANNER_V2" Boolean "false" - [];
     "JWTPROXY_AUDIENCE" Text r#""<scheme>://<SERVER_HOSTNAME>""# - [];
@@ -521,8 +521,8 @@ keys! {
     "FOOTER_LINKS" Map "{}" - [in_effect];
     "REGISTRY_TITLE" Text r#""Project Quay""# - [in_effect];
     "REGISTRY_TITLE_SHORT" Text r#""Project Quay""# - [];
-    "SEARCH_MAX_RESULT_PAGE_COUNT" Number "10" - [];
-    "SEARCH_RESULTS_PER_PAGE" Number "10" - [];
+    "SEARCH_MAX_RESULT_PAGE_COUNT" Number "10" - [in_effect];
+    "SEARCH_RESULTS_PER_PAGE" Number "10" - [in_effect];
     "STATIC_SITE_BUCKET" Text "null" - [nullable];
     "UI_DELAY_AFTER_WRITE_SECONDS" Number "3" - [];
     "UI_MODELCARD_ANNOTATION" Map "{}" - [];
@@ -571,7 +571,7 @@ keys! {
     "FEATURE_CLEAR_EXPIRED_RAC_ENTRIES" Boolean "false" - [];
     "FEATURE_MANIFEST_SIZE_BACKFILL" Boolean "true" - [];
     "FEATURE_MANIFEST_SUBJECT_BACKFILL" Boolean "true" - [];
-    "FEATURE_REPOSITORY_ACTION_COUNTER" Boolean "true" - [];
+    "FEATURE_REPOSITORY_ACTION_COUNTER" Boolean "true" - [in_effect];
     "MANIFEST_BACKFILL_WORKER_FREQUENCY" Number "3600" - [];
     "MANIFEST_SUBJECT_BACKFILL_WORKER_FREQUENCY" Number "60" - [];
     "QUEUE_CLEANUP_FREQUENCY" Number "86400" - [];

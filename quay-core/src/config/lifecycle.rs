@@ -20,7 +20,7 @@ pub struct PolicyConfig {
 }
 
 impl Reader<'_> {
-    fn count(&self, name: &str) -> Result<usize, InvalidConfig> {
+    fn page_size(&self, name: &str) -> Result<usize, InvalidConfig> {
         match usize::try_from(self.number(name)?) {
             Ok(count @ 1..=10_000) => Ok(count),
             _ => Err(wrong(name, "must be a whole number from 1 to 10000")),
@@ -35,7 +35,7 @@ impl Reader<'_> {
     pub(super) fn policies(&self) -> Result<PolicyConfig, InvalidConfig> {
         Ok(PolicyConfig {
             poll: self.span("AUTO_PRUNING_POLL_PERIOD", 1)?,
-            steps: self.count("AUTO_PRUNING_BATCH_SIZE")?,
+            steps: self.page_size("AUTO_PRUNING_BATCH_SIZE")?,
         })
     }
 
@@ -47,9 +47,9 @@ impl Reader<'_> {
             default_policy: self.default_policy()?,
             default_interval: self.span("AUTO_PRUNING_DEFAULT_POLICY_POLL_PERIOD", 1)?,
             default_hold: self.span("AUTOPRUNE_DEFAULT_POLICY_TIMEOUT", 1)?,
-            default_repositories: self.count("AUTO_PRUNING_DEFAULT_POLICY_BATCH_SIZE")?,
-            repositories: self.count("AUTOPRUNE_FETCH_REPOSITORIES_PAGE_LIMIT")?,
-            tags: self.count("AUTOPRUNE_FETCH_TAGS_PAGE_LIMIT")?,
+            default_repositories: self.page_size("AUTO_PRUNING_DEFAULT_POLICY_BATCH_SIZE")?,
+            repositories: self.page_size("AUTOPRUNE_FETCH_REPOSITORIES_PAGE_LIMIT")?,
+            tags: self.page_size("AUTOPRUNE_FETCH_TAGS_PAGE_LIMIT")?,
         };
         Ok(self.boolean("FEATURE_AUTO_PRUNE")?.then_some(options))
     }

@@ -56,7 +56,7 @@ impl MemoryUnit {
         blobs.find_map(|(digest, blob)| (blob.id == id).then_some(*digest))
     }
 
-    fn drop_tag(&mut self, repository: RepositoryId, name: &Tag, id: i64) {
+    pub(super) fn drop_tag(&mut self, repository: RepositoryId, name: &Tag, id: i64) {
         let key = (repository, name.clone(), id);
         let Some(row) = self.state.tags.get(&key).cloned() else {
             return;
@@ -228,6 +228,7 @@ impl GarbageStore for MemoryUnit {
             self.state.manifest_digests.remove_mut(id);
             self.forget_pulls(repository, &digest);
             self.state.reviews.remove_mut(id);
+            self.state.scans.remove_mut(id);
         }
         for digest in review {
             let row = self.state.manifests.get(&(repository, digest));
@@ -383,6 +384,7 @@ impl GarbageStore for MemoryUnit {
         if let Some(path) = self.state.repository_paths.get(&repository).cloned() {
             self.state.repositories.remove_mut(&path);
             self.state.repository_paths.remove_mut(&repository);
+            self.state.created.remove_mut(&repository);
         }
         self.forget_policies(repository);
         Ok(())

@@ -9,14 +9,15 @@ use futures::lock::Mutex;
 use rpds::RedBlackTreeMapSync as Map;
 
 use super::lifecycle::TaskRow;
+use super::scan::ScanRow;
 use super::unit::MemoryUnit;
 use crate::blob_store::UploadState;
 use crate::digest::Digest;
 use crate::error::StoreError;
 use crate::media_type::MediaType;
 use crate::metadata::{
-    BlobRecord, Edge, EdgeKind, LabelRecord, LinkedBlob, Lookup, ManifestRecord, MetadataStore, NewManifest,
-    NewUpload, PageRequest, PolicyKind, PolicyOwner, PolicyRecord, Quota, QuotaOwner, QuotaUse,
+    BlobRecord, Edge, EdgeKind, LabelRecord, LinkedBlob, Lookup, ManifestRecord, ManifestScan, MetadataStore,
+    NewManifest, NewUpload, PageRequest, PolicyKind, PolicyOwner, PolicyRecord, Quota, QuotaOwner, QuotaUse,
     REFERRERS_BYTES, Referrer, RegistrySize, RepositoryId, RepositoryRecord, TagEntry, TagFilter, TagNames,
     TagPosition, TagRecord, UnitOfWork, UploadRecord, Usage,
 };
@@ -93,6 +94,7 @@ pub(super) struct State {
     pub(super) last_id: i64,
     pub(super) repositories: Map<String, Arc<RepositoryRecord>>,
     pub(super) repository_paths: Map<RepositoryId, String>,
+    pub(super) created: Map<RepositoryId, Timestamp>,
     pub(super) manifests: Map<(RepositoryId, Digest), ManifestRow>,
     pub(super) manifest_digests: Map<i64, (RepositoryId, Digest)>,
     /// Manifests by subject: repository, subject, digest.
@@ -106,6 +108,7 @@ pub(super) struct State {
     /// The live row of a name.
     pub(super) live_tags: Map<(RepositoryId, Tag), i64>,
     pub(super) tags_by_manifest: Map<(i64, Tag), ()>,
+    pub(super) scans: Map<i64, ScanRow>,
     /// Labels by manifest, in the order of their recording.
     pub(super) labels: Map<(i64, i64), Arc<LabelRecord>>,
     pub(super) blobs: Map<Digest, Arc<BlobRecord>>,
@@ -165,12 +168,9 @@ impl State {
             .filter(|_| children)
             .map(|edge| (edge.digest, has(&edge.digest)))
             .collect();
-        Some(TagEntry::new(
-            tag,
-            manifest.manifest.media_type.clone(),
-            layers,
-            children,
-        ))
+        let size = manifest.manifest.bytes.len() as u64;
+        let entry = TagEntry::new(tag, manifest.manifest.media_type.clone(), layers, children);
+        Some(entry.with_size(size))
     }
 
     /// The labels of a manifest, the oldest first.
@@ -206,6 +206,7 @@ impl MemoryMetadata {
             ("edges", state.named.size()),
             ("labels", state.labels.size()),
             ("reviews", state.reviews.size()),
+            ("scans", state.scans.size()),
             ("blobs", state.blobs.size()),
             ("links", state.links.size()),
             ("uploads", state.uploads.size()),
@@ -481,6 +482,19 @@ impl MetadataStore for MemoryMetadata {
         owners: &[PolicyOwner],
     ) -> Result<Vec<PolicyRecord>, StoreError> {
         Ok(self.state().policies_of(kind, owners))
+    }
+
+    async fn scan(
+        &self,
+        repository: RepositoryId,
+        digest: &Digest,
+    ) -> Result<Option<ManifestScan>, StoreError> {
+        let state = self.state();
+        let manifest = state.manifests.get(&(repository, *digest));
+        Ok(manifest.map(|row| {
+            let record = state.scans.get(&row.id).map(|scan| scan.record.clone());
+            ManifestScan::new(row.id, record)
+        }))
     }
 
     async fn upload(&self, id: &str) -> Result<Option<UploadRecord>, StoreError> {

@@ -5,8 +5,11 @@ mod blobs;
 mod garbage;
 mod lifecycle;
 mod metadata;
+mod past;
 mod quota;
+mod scan;
 mod unit;
 
 pub use blobs::MemoryBlobs;
 pub use metadata::MemoryMetadata;
+pub use scan::MemoryScanner;

@@ -14,9 +14,9 @@ use crate::digest::Digest;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::metadata::{
     BlobIndex, BlobRecord, Edge, EdgeKind, GarbageStore, LabelRecord, LabelStore, LifecycleStore,
-    ManifestStore, NewBlob, NewManifest, NewUpload, Outbox, OutboxRow, PutOutcome, QuotaStore, RepositoryId,
-    RepositoryKind, RepositoryRecord, RepositoryState, RepositoryStore, StoredManifest, TagRecord, TagStore,
-    TagTarget, UnitOfWork, UploadRecord, UploadStore, Visibility,
+    ManifestStore, NewBlob, NewManifest, NewUpload, Outbox, OutboxRow, PastStore, PutOutcome, QuotaStore,
+    RepositoryId, RepositoryKind, RepositoryRecord, RepositoryState, RepositoryStore, ScanStore,
+    StoredManifest, TagRecord, TagStore, TagTarget, UnitOfWork, UploadRecord, UploadStore, Visibility,
 };
 use crate::name::{RepositoryName, Tag};
 use crate::runtime::Timestamp;
@@ -160,7 +160,7 @@ impl MemoryUnit {
         self.state.reviews.insert_mut(manifest, (repository, due));
     }
 
-    fn history_of(&self, repository: RepositoryId, name: &Tag) -> Vec<TagRow> {
+    pub(super) fn history_of(&self, repository: RepositoryId, name: &Tag) -> Vec<TagRow> {
         self.state
             .tags
             .range((repository, name.clone(), i64::MIN)..=(repository, name.clone(), i64::MAX))
@@ -211,6 +211,14 @@ impl UnitOfWork for MemoryUnit {
         Some(self)
     }
 
+    fn past(&mut self) -> Option<&mut dyn PastStore> {
+        Some(self)
+    }
+
+    fn scans(&mut self) -> Option<&mut dyn ScanStore> {
+        Some(self)
+    }
+
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {
         *self.committed.write().unwrap_or_else(PoisonError::into_inner) = self.state;
         Ok(())
@@ -233,7 +241,7 @@ impl RepositoryStore for MemoryUnit {
         &mut self,
         name: &RepositoryName,
         visibility: Visibility,
-        _: Timestamp,
+        now: Timestamp,
     ) -> Result<Option<RepositoryRecord>, StoreError> {
         if self.state.repository(name).is_some() {
             return Ok(None);
@@ -252,6 +260,7 @@ impl RepositoryStore for MemoryUnit {
             .repositories
             .insert_mut(name.path().to_owned(), Arc::new(record.clone()));
         self.state.repository_paths.insert_mut(id, name.path().to_owned());
+        self.state.created.insert_mut(id, now);
         Ok(Some(record))
     }
 }

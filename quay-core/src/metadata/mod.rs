@@ -6,8 +6,10 @@
 
 mod garbage;
 mod lifecycle;
+mod past;
 mod quota;
 mod record;
+mod scan;
 mod work;
 
 use std::collections::HashMap;
@@ -19,12 +21,14 @@ use async_trait::async_trait;
 
 pub use garbage::{GarbageStore, ManifestHolds};
 pub use lifecycle::{LifecycleStore, PolicyKind, PolicyOwner, PolicyRecord, PolicyTask, PullCount, RatedTag};
+pub use past::PastStore;
 pub use quota::{Quota, QuotaLimit, QuotaLimitKind, QuotaOwner, QuotaStore, QuotaUse, RegistrySize, Usage};
 pub use record::{
     BlobRecord, Edge, EdgeKind, LabelRecord, LabelSource, ManifestRecord, NewManifest, NewUpload, OutboxRow,
     Placement, Referrer, RepositoryId, RepositoryKind, RepositoryRecord, RepositoryState, StoredManifest,
     TagEntry, TagFilter, TagNames, TagPosition, TagRecord, UploadRecord, Visibility,
 };
+pub use scan::{ManifestScan, ScanRecord, ScanStatus, ScanStore};
 pub use work::{
     BlobIndex, LabelStore, LinkedBlob, ManifestStore, NewBlob, Outbox, PutOutcome, RepositoryStore, TagStore,
     TagTarget, UnitOfWork, UploadStore,
@@ -173,6 +177,17 @@ pub trait MetadataStore: Debug + Send + Sync + 'static {
         prefix: &str,
     ) -> Result<Lookup<Vec<LabelRecord>>, StoreError>;
 
+    /// A manifest, live or deleted, with what is recorded of its scan. Cost: one statement. A store that records no scans
+    /// finds none.
+    async fn scan(
+        &self,
+        repository: RepositoryId,
+        digest: &Digest,
+    ) -> Result<Option<ManifestScan>, StoreError> {
+        let _ = (repository, digest);
+        Ok(None)
+    }
+
     /// How long tags of a namespace that have ended can be brought back, where the store keeps a time of the
     /// namespace's own.
     async fn time_machine(&self, namespace: &str) -> Result<Option<Duration>, StoreError> {
@@ -296,6 +311,14 @@ impl<T: MetadataStore + ?Sized> MetadataStore for Arc<T> {
         prefix: &str,
     ) -> Result<Lookup<Vec<LabelRecord>>, StoreError> {
         (**self).labels(name, digest, prefix).await
+    }
+
+    async fn scan(
+        &self,
+        repository: RepositoryId,
+        digest: &Digest,
+    ) -> Result<Option<ManifestScan>, StoreError> {
+        (**self).scan(repository, digest).await
     }
 
     async fn time_machine(&self, namespace: &str) -> Result<Option<Duration>, StoreError> {

@@ -407,6 +407,8 @@ pub struct TagEntry {
     pub tag: TagRecord,
     /// The manifest's media type.
     pub media_type: MediaType,
+    /// The manifest's own size in bytes.
+    pub size: u64,
     /// Bytes of the layers together, as far as the repository holds them; `None` for a manifest without any.
     pub layers_size: Option<u64>,
     /// The manifests that an index or list names, and whether the repository has them, each once. Rows of one
@@ -426,9 +428,17 @@ impl TagEntry {
         Self {
             tag,
             media_type,
+            size: 0,
             layers_size,
             children,
         }
+    }
+
+    /// Tells the manifest's own size in bytes.
+    #[must_use]
+    pub const fn with_size(mut self, size: u64) -> Self {
+        self.size = size;
+        self
     }
 }
 

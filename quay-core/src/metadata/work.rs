@@ -9,11 +9,13 @@ use bytes::Bytes;
 
 use super::garbage::GarbageStore;
 use super::lifecycle::LifecycleStore;
+use super::past::PastStore;
 use super::quota::QuotaStore;
 use super::record::{
     BlobRecord, LabelRecord, NewManifest, NewUpload, OutboxRow, Placement, RepositoryId, RepositoryRecord,
     StoredManifest, TagRecord, UploadRecord, Visibility,
 };
+use super::scan::ScanStore;
 use crate::accounts::ActionLog;
 use crate::blob_store::{ObjectKey, UploadState};
 use crate::digest::Digest;
@@ -58,6 +60,16 @@ pub trait UnitOfWork: Debug + Send {
 
     /// Policies about the life of tags, and their pulls, where the store keeps them.
     fn lifecycle(&mut self) -> Option<&mut dyn LifecycleStore> {
+        None
+    }
+
+    /// The past of tags, where the store can tell it.
+    fn past(&mut self) -> Option<&mut dyn PastStore> {
+        None
+    }
+
+    /// Scans of manifests, where the store records them.
+    fn scans(&mut self) -> Option<&mut dyn ScanStore> {
         None
     }
 

@@ -126,7 +126,7 @@ impl Registry {
     }
 
     /// Looks at a manifest where that disturbs nobody; at large ones one at a time.
-    async fn view(
+    pub(super) async fn view(
         &self,
         record: ManifestRecord,
         config: Option<bytes::Bytes>,

@@ -88,12 +88,28 @@ pub(super) fn unknown_manifest(reference: &Reference) -> Error {
         .with_detail(serde_json::json!({ "reference": reference.to_string() }))
 }
 
+/// The digest that a manifest is stored under: its own, which must be the one that it is pushed under.
+fn digest_of(manifest: &Manifest, reference: &Reference) -> Result<Digest, Error> {
+    let Reference::Digest(expected) = reference else {
+        return Ok(manifest.digest(Algorithm::Sha256));
+    };
+    let actual = manifest.digest(expected.algorithm());
+    if actual != *expected {
+        return Err(Error::new(
+            ErrorKind::DigestInvalid,
+            "the manifest does not have the digest it is pushed under",
+        )
+        .with_detail(serde_json::json!({ "expected": expected, "computed": actual })));
+    }
+    Ok(actual)
+}
+
 impl Registry {
     /// Reads a manifest by tag or digest.
     ///
     /// # Errors
-    /// [`ErrorKind::ManifestUnknown`], [`ErrorKind::NameUnknown`], [`ErrorKind::Unauthorized`], or a
-    /// store's.
+    /// [`ErrorKind::ManifestUnknown`], [`ErrorKind::NameUnknown`], [`ErrorKind::Unauthorized`],
+    /// [`ErrorKind::Forbidden`] when what was found in it keeps it from being pulled, or a store's.
     pub async fn manifest(
         &self,
         name: &RepositoryName,
@@ -104,6 +120,7 @@ impl Registry {
         let lookup = self.0.metadata.manifest(name, reference, now).await?;
         let record = self.readable(name, lookup.repository.as_deref(), caller).await?;
         let found = lookup.found.ok_or_else(|| unknown_manifest(reference))?;
+        self.admit(record, &found.digest, caller).await?;
         self.log_pull(record, name, reference, &found.media_type, caller)
             .await?;
         self.count_pull(record, reference, &found.digest);
@@ -125,20 +142,7 @@ impl Registry {
         let mut found = self.writable(name, Action::Push, caller).await?;
         self.refuse_exceeded(name).await?;
         let manifest = self.check_manifest(name, &push).await?;
-        let digest = match &push.reference {
-            Reference::Digest(expected) => {
-                let actual = manifest.digest(expected.algorithm());
-                if actual != *expected {
-                    return Err(Error::new(
-                        ErrorKind::DigestInvalid,
-                        "the manifest does not have the digest it is pushed under",
-                    )
-                    .with_detail(serde_json::json!({ "expected": expected, "computed": actual })));
-                }
-                actual
-            }
-            Reference::Tag(_) => manifest.digest(Algorithm::Sha256),
-        };
+        let digest = digest_of(&manifest, &push.reference)?;
         let mut tags = push.tags.clone();
         if let Reference::Tag(tag) = &push.reference {
             tags.push(tag.clone());
@@ -191,6 +195,8 @@ impl Registry {
                 {
                     store.insert(repository, id, &labels).await?;
                 }
+                self.want_scan(&mut *unit, repository, (id, digest, outcome), &manifest, now)
+                    .await?;
                 let lifetime = self.lifetime(&mut *unit, repository, &manifest, &labels).await?;
                 let end = lifetime.map(|lifetime| now.plus(lifetime));
                 let pushed = TagPush::new(&tags, &live, id, end);

@@ -40,6 +40,7 @@ mod action_log;
 mod blobs;
 mod collect;
 mod condition;
+mod erase;
 mod images;
 mod labels;
 mod lifecycle;
@@ -49,9 +50,12 @@ mod old_push;
 mod older;
 mod publish;
 mod quota;
+mod scan;
 mod session;
 mod sweep;
+mod tag_events;
 mod tags;
+mod undo;
 mod uploads;
 mod verbs;
 
@@ -64,6 +68,7 @@ pub use action_log::ActionLogging;
 pub use blobs::{Blob, BlobContent, MountOutcome};
 pub use collect::{Collected, Verdict, judge};
 pub use condition::Condition;
+pub use erase::Erasure;
 pub use images::{ImageChain, ListedImage, TaggedImages};
 pub use lifecycle::{AutoPrune, PolicyRun, PreviewPlace, Previewed, PreviewedTag};
 pub(crate) use lifecycle::{Preview, PreviewOwner, preview};
@@ -72,8 +77,11 @@ pub use manifests::{ManifestPush, PushedManifest};
 pub use old_push::OldImage;
 pub use older::Lists;
 pub use quota::{QuotaOptions, QuotaSide, quota_exceeded, quota_exhausted, quota_overgrown, quota_room};
+pub use scan::{PullPolicy, Scanning, Scans, Security, Unscanned};
 pub use sweep::Swept;
+pub use tag_events::{TagEvent, TagEventKind};
 pub use tags::{Expiration, HistoryPage, HistoryRequest, TagChange};
+pub use undo::{TagUndo, UndoAction, UndoMode, Undone};
 pub use uploads::{Chunk, Upload, UploadStatus};
 pub use verbs::{Verb, WholeImage};
 
@@ -178,6 +186,8 @@ pub struct Options {
     pub auto_prune: Option<AutoPrune>,
     /// Whether it is recorded when tags and manifests were last pulled, where the store keeps that.
     pub last_pulls: bool,
+    /// How manifests are scanned, and whether pulls depend on it; they are not where it is absent.
+    pub scanning: Option<Scanning>,
 }
 
 /// How long pages of lists are.
@@ -228,6 +238,7 @@ impl Default for Options {
             immutable_tags_can_expire: false,
             auto_prune: None,
             last_pulls: false,
+            scanning: None,
         }
     }
 }

@@ -142,7 +142,7 @@ fn seconds(time: Option<Timestamp>) -> Option<i64> {
 
 impl Registry {
     /// How long tags of a namespace can be brought back once they have ended.
-    async fn window(&self, name: &RepositoryName) -> Result<Duration, Error> {
+    pub(super) async fn window(&self, name: &RepositoryName) -> Result<Duration, Error> {
         let own = self.0.metadata.time_machine(name.namespace()).await?;
         Ok(own.unwrap_or(self.0.options.time_machine))
     }
@@ -352,6 +352,7 @@ impl Registry {
                         return Err(no_such_tag());
                     }
                     self.settle_quota(&mut *unit, name, repository, now).await?;
+                    self.want_scan_again(&mut *unit, repository, *target, now).await?;
                 }
                 let target_row = TagTarget::new(row.id).with_reversion(true);
                 let target_row = immutability.target(tag, target_row);

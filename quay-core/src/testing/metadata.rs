@@ -19,10 +19,15 @@ use super::lifecycle::{
     a_policy_task_is_one_process_s_at_a_time, immutability_stays_with_the_row, policies_are_kept_by_owner,
     policies_go_with_their_repository, pulls_add_up, tags_are_rated_newest_first,
 };
+use super::past::{
+    changed_tags_are_paged_by_name, history_tells_the_size_of_manifests, rows_are_found_as_they_were,
+    what_is_erased_is_gone_and_looked_at,
+};
 use super::quota::{
     a_blob_counts_once_in_its_namespace, bytes_are_counted_anew, deleted_manifests_let_go_of_what_they_used,
     quotas_are_laid_down, racing_links_count_once, what_is_promised_comes_back,
 };
+use super::scan::{outdated_scans_are_found_oldest_first, scans_are_recorded_and_go_with_their_manifests};
 use super::{Failure, Instance, cases, ensure};
 use crate::blob_store::{ObjectKey, UploadState};
 use crate::digest::{Algorithm, Digest};
@@ -93,6 +98,12 @@ cases! { dyn MetadataStore:
     a_policy_task_is_one_process_s_at_a_time,
     pulls_add_up,
     policies_go_with_their_repository,
+    changed_tags_are_paged_by_name,
+    rows_are_found_as_they_were,
+    what_is_erased_is_gone_and_looked_at,
+    history_tells_the_size_of_manifests,
+    scans_are_recorded_and_go_with_their_manifests,
+    outdated_scans_are_found_oldest_first,
     everything_survives_the_process,
 }
 

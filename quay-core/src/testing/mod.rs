@@ -32,9 +32,12 @@ mod garbage;
 mod history;
 mod lifecycle;
 pub mod metadata;
+mod past;
 mod quota;
 mod report;
 mod runtime;
+mod scan;
+pub mod scanner;
 pub mod simulation;
 
 use std::sync::Arc;

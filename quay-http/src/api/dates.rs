@@ -29,6 +29,12 @@ pub(crate) fn iso8601(time: Timestamp) -> String {
     format!("{year}-{month:02}-{day}T{clock}Z")
 }
 
+/// `2006-01-02T15:04:05.006Z`: as other specifications want it, to the millisecond.
+pub(crate) fn rfc3339(time: Timestamp) -> String {
+    let millis = time.as_millis().rem_euclid(1000);
+    iso8601(time).replace('Z', &format!(".{millis:03}Z"))
+}
+
 /// Reads a time as configurations of images write it (RFC 3339); `None` for what is none.
 pub(crate) fn parse_rfc3339(text: &str) -> Option<Timestamp> {
     let time: jiff::Timestamp = text.parse().ok()?;
@@ -73,6 +79,12 @@ mod tests {
             assert_eq!(rfc2822(time), format!("{expected} -0000"));
             assert_eq!(http_date(time), format!("{expected} GMT"));
             assert_eq!(iso8601(time), iso);
+            let fine = rfc3339(time);
+            assert!(fine.starts_with(iso.trim_end_matches('Z')), "{fine}");
+            let within = Timestamp::from_millis(millis.clamp(0, 253_402_300_799_999));
+            if within == time {
+                assert_eq!(parse_rfc3339(&fine), Some(time));
+            }
         }
     }
 }

@@ -19,6 +19,8 @@ fn is_on(feature: &str, options: &AccountOptions) -> bool {
         "FEATURE_AUTO_PRUNE" => options.auto_prune,
         "FEATURE_IMMUTABLE_TAGS" => options.immutable_tags,
         "FEATURE_ASSIGN_OAUTH_TOKEN" => options.assign_oauth_tokens,
+        "PERMANENTLY_DELETE_TAGS" => options.permanently_delete_tags,
+        "FEATURE_SECURITY_SCANNER" => options.security_scanner,
         _ => false,
     }
 }

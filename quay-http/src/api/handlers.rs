@@ -5,12 +5,14 @@ mod images;
 mod lists;
 mod manifests;
 mod organizations;
+mod past;
 mod permissions;
 mod policies;
 mod quotas;
 mod repositories;
 mod robots;
 mod search;
+mod security;
 mod superusers;
 mod tags;
 mod teams;
@@ -115,6 +117,8 @@ handlers! {
     "changeOrganizationQuotaSuperUser" => quotas::change_any,
     "changeUserQuotaSuperUser" => quotas::change_any,
     "changeUserPermissions" => permissions::set_user,
+    "conductRepoSearch" => search::repositories,
+    "conductSearch" => search::everything,
     "convertUserToOrganization" => users::convert,
     "createAppToken" => applications::create_app_token,
     "createGlobalMessage" => superusers::create_message,
@@ -223,6 +227,7 @@ handlers! {
     "getRepoManifest" => manifests::get,
     "getRepositoryAutoPrunePolicy" => policies::get_prune,
     "getRepositoryImmutabilityPolicy" => policies::get_immutability,
+    "getRepoManifestSecurity" => security::of_manifest,
     "getServiceKey" => superusers::get_key,
     "getTeamPermissions" => permissions::get_team,
     "getTokens" => super::repotoken::gone,
@@ -274,8 +279,10 @@ handlers! {
     "regenerateOrgRobotToken" => robots::regenerate,
     "regenerateUserRobotToken" => robots::regenerate,
     "removeOrganizationMember" => organizations::remove_member,
+    "removeTagFromTimemachine" => past::erase,
     "requestRecoveryEmail" => users::recovery,
     "resetOrganizationApplicationClientSecret" => applications::reset_secret,
+    "restoreRepository" => past::undo,
     "restoreTag" => tags::restore,
     "retrieveExternalLoginAuthorizationUrl" => users::external_login,
     "revokeAppToken" => applications::delete_app_token,

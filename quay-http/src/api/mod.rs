@@ -7,7 +7,7 @@
 mod avatar;
 mod capabilities;
 mod checks;
-mod dates;
+pub(crate) mod dates;
 mod describe;
 mod discovery;
 mod dispatch;

@@ -1,6 +1,7 @@
 //! The operations of the protocol: requests read, core asked, answers printed.
 
 mod blobs;
+mod extensions;
 mod lists;
 mod manifests;
 mod uploads;
@@ -42,6 +43,8 @@ impl Exchange<'_> {
             Route::Catalog if reads => self.catalog().await?,
             Route::Tags { name } if reads => self.tags(&self.name(name)?).await?,
             Route::Referrers { name, digest } if reads => self.referrers(&self.name(name)?, digest).await?,
+            Route::Extensions { name } if reads => self.extensions(name.as_deref()).await?,
+            Route::TagHistory { name, tag } if reads => self.tag_history(&self.name(name)?, tag).await?,
             Route::Manifest { name, reference } => {
                 let name = self.name(name)?;
                 match *method {
@@ -76,6 +79,8 @@ impl Exchange<'_> {
             | Route::Catalog
             | Route::Tags { .. }
             | Route::Referrers { .. }
+            | Route::Extensions { .. }
+            | Route::TagHistory { .. }
             | Route::Uploads { .. } => {
                 return Ok(None);
             }

@@ -9,6 +9,8 @@ mod humans;
 mod policies;
 mod roles;
 mod routing;
+mod search;
+mod security;
 mod sessions;
 mod support;
 mod web;

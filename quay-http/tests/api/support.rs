@@ -17,8 +17,8 @@ use quay_core::accounts::{
     Mail, Mailer, Seal, SecretBox, Tools,
 };
 use quay_core::auth::{Authentication, Authenticator, Credentials, Identity};
-use quay_core::memory::MemoryBlobs;
-use quay_core::registry::{ActionLogging, AutoPrune, Location, Options};
+use quay_core::memory::{MemoryBlobs, MemoryScanner};
+use quay_core::registry::{ActionLogging, AutoPrune, Location, Options, Scanning};
 use quay_core::runtime::{Clock as _, Random, Runtime, Timestamp};
 use quay_core::testing::{ManualClock, SeededRandom};
 use quay_core::{CredentialKind, MetadataStore, Principal, Registry, StoreError};
@@ -112,6 +112,7 @@ pub(crate) struct Host {
     pub(crate) accounts: Accounts,
     pub(crate) registry: Registry,
     pub(crate) clock: Arc<ManualClock>,
+    pub(crate) scanner: Arc<MemoryScanner>,
     pub(crate) mailbox: Arc<Mailbox>,
     /// Removed with the host.
     directory: TempDir,
@@ -155,6 +156,8 @@ pub(crate) fn everything() -> AccountOptions {
     options.quota_management = true;
     options.auto_prune = true;
     options.immutable_tags = true;
+    options.permanently_delete_tags = true;
+    options.security_scanner = true;
     options
 }
 
@@ -260,7 +263,8 @@ impl Host {
             Arc::new(oauth),
             Arc::new(credentials),
         ]);
-        let registry = registry_of(&accounts, &store, runtime);
+        let scanner = Arc::new(MemoryScanner::new());
+        let registry = registry_of(&accounts, &store, &scanner, runtime);
         let api = ApiService::new(accounts.clone(), registry.clone(), settings);
         let checks: Vec<Arc<dyn HealthCheck>> = vec![
             Arc::new(Check("registry", HealthLevel::Instance, Ok(()))),
@@ -274,6 +278,7 @@ impl Host {
             accounts,
             registry,
             clock,
+            scanner,
             mailbox,
             directory,
         }
@@ -340,7 +345,12 @@ impl Host {
 }
 
 /// The registry behind accounts. The bytes of blobs are in memory: whoever wants some puts them there.
-fn registry_of(accounts: &Accounts, store: &Arc<dyn AccountStore>, runtime: Runtime) -> Registry {
+fn registry_of(
+    accounts: &Accounts,
+    store: &Arc<dyn AccountStore>,
+    scanner: &Arc<MemoryScanner>,
+    runtime: Runtime,
+) -> Registry {
     let authorizer = AccountAuthorizer::new(accounts.clone(), Arc::new(Changes::default()));
     let mut options = Options::default();
     options.action_log = ActionLogging::Strict;
@@ -348,6 +358,9 @@ fn registry_of(accounts: &Accounts, store: &Arc<dyn AccountStore>, runtime: Runt
     options.immutable_tags = accounts.options().immutable_tags;
     options.auto_prune = accounts.options().auto_prune.then(AutoPrune::default);
     options.last_pulls = true;
+    if accounts.options().security_scanner {
+        options.scanning = Some(Scanning::new(Arc::clone(scanner) as _));
+    }
     Registry::with_options(
         Arc::clone(store) as Arc<dyn MetadataStore>,
         vec![Location::new("default", Arc::new(MemoryBlobs::new()))],

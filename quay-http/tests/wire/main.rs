@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
 mod doubles;
+mod extensions;
 mod older;
 mod ports;
 mod protocol;

@@ -172,6 +172,7 @@ impl GarbageStore for Unit {
             ("qr_label", "manifest_id"),
             ("qr_manifest_edge", "manifest_id"),
             ("qr_review", "manifest_id"),
+            ("qr_scan", "manifest_id"),
             ("qr_manifest", "id"),
         ] {
             self.delete_of_manifests(table, column, manifests).await?;
@@ -345,6 +346,7 @@ impl GarbageStore for Unit {
         self.touch_everything();
         self.count_all().await?;
         self.forget_policies(&PolicyOwner::Repository(repository)).await?;
+        self.forget_in_searches(repository).await?;
         self.defer("DELETE FROM qr_repository WHERE id = ?", values![repository])
             .await?;
         // Namespaces that were deleted have such names, and no others.

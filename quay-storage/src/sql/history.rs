@@ -20,7 +20,7 @@ use super::tags::{COLUMNS, COUNT as TAG, tag_of};
 /// known of their manifests.
 fn page_of(conditions: &str) -> String {
     format!(
-        "SELECT {COLUMNS}, m.media_type, (SELECT CAST(SUM(b.size) AS BIGINT) FROM qr_manifest_edge e \
+        "SELECT {COLUMNS}, m.media_type, m.size, (SELECT CAST(SUM(b.size) AS BIGINT) FROM qr_manifest_edge e \
          JOIN qr_blob b ON b.digest = e.digest WHERE e.manifest_id = t.manifest_id AND e.kind = 'layer' AND e.held = 1) \
          FROM (SELECT * FROM qr_tag h WHERE h.repository_id = ? AND h.hidden = 0 {conditions} \
          ORDER BY h.start_ms DESC, h.name LIMIT ? OFFSET ?) AS t \
@@ -79,8 +79,9 @@ impl SqlMetadata {
         for row in &rows {
             let tag = tag_of(row)?;
             let media_type = MediaType::known(&row.text(TAG)?);
-            let layers = row.opt_int(TAG + 1)?.and_then(|size| u64::try_from(size).ok());
-            entries.push(TagEntry::new(tag, media_type, layers, Arc::default()));
+            let layers = row.opt_int(TAG + 2)?.and_then(|size| u64::try_from(size).ok());
+            let entry = TagEntry::new(tag, media_type, layers, Arc::default());
+            entries.push(entry.with_size(row.size(TAG + 1)?));
         }
         if filter.children {
             self.read_children(repository.id, &mut entries).await?;

@@ -20,10 +20,12 @@ mod lifecycle;
 mod manifests;
 mod migrate;
 mod outbox;
+mod past;
 mod quota;
 mod read;
 mod repositories;
 mod rows;
+mod scan;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod server;
 #[cfg(feature = "sqlite")]
@@ -41,9 +43,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use quay_core::StoreError;
 use quay_core::metadata::{
-    BlobRecord, LabelRecord, LinkedBlob, Lookup, ManifestRecord, MetadataStore, PageRequest, PolicyKind,
-    PolicyOwner, PolicyRecord, QuotaUse, Referrer, RepositoryId, RepositoryRecord, TagEntry, TagFilter,
-    TagPosition, UnitOfWork, UploadRecord, Usage,
+    BlobRecord, LabelRecord, LinkedBlob, Lookup, ManifestRecord, ManifestScan, MetadataStore, PageRequest,
+    PolicyKind, PolicyOwner, PolicyRecord, QuotaUse, Referrer, RepositoryId, RepositoryRecord, TagEntry,
+    TagFilter, TagPosition, UnitOfWork, UploadRecord, Usage,
 };
 #[cfg(feature = "sqlite")]
 use quay_core::runtime::Spawner;
@@ -281,6 +283,14 @@ impl MetadataStore for SqlMetadata {
         prefix: &str,
     ) -> Result<Lookup<Vec<LabelRecord>>, StoreError> {
         self.read_labels(name, digest, prefix).await
+    }
+
+    async fn scan(
+        &self,
+        repository: RepositoryId,
+        digest: &Digest,
+    ) -> Result<Option<ManifestScan>, StoreError> {
+        self.read_scan(repository, digest).await
     }
 
     async fn time_machine(&self, namespace: &str) -> Result<Option<Duration>, StoreError> {

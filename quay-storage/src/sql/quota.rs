@@ -413,23 +413,20 @@ impl Unit {
         now: Option<Timestamp>,
     ) -> Result<usize, StoreError> {
         let Some(from) = used.recount_to else { return Ok(0) };
-        let rows = match kind {
-            REGISTRY => {
-                let sql = "SELECT id, size FROM qr_blob WHERE id > ? ORDER BY id LIMIT ?";
-                self.rows(sql, values![from, limit(batch)]).await?
-            }
-            _ => {
-                let column = if kind == NAMESPACE {
-                    "namespace_id"
-                } else {
-                    "repository_id"
-                };
-                let sql = format!(
-                    "SELECT b.id, b.size FROM (SELECT l.blob_id FROM qr_blob_link l WHERE l.{column} = ? \
-                     AND l.blob_id > ? ORDER BY l.blob_id LIMIT ?) n JOIN qr_blob b ON b.id = n.blob_id ORDER BY b.id"
-                );
-                self.rows(sql, values![owner, from, limit(batch)]).await?
-            }
+        let rows = if kind == REGISTRY {
+            let sql = "SELECT id, size FROM qr_blob WHERE id > ? ORDER BY id LIMIT ?";
+            self.rows(sql, values![from, limit(batch)]).await?
+        } else {
+            let column = if kind == NAMESPACE {
+                "namespace_id"
+            } else {
+                "repository_id"
+            };
+            let sql = format!(
+                "SELECT b.id, b.size FROM (SELECT l.blob_id FROM qr_blob_link l WHERE l.{column} = ? \
+                 AND l.blob_id > ? ORDER BY l.blob_id LIMIT ?) n JOIN qr_blob b ON b.id = n.blob_id ORDER BY b.id"
+            );
+            self.rows(sql, values![owner, from, limit(batch)]).await?
         };
         let mut last = from;
         for row in &rows {

@@ -20,6 +20,7 @@ impl Unit {
     ) -> Result<(), StoreError> {
         self.touch_record(&repository.name);
         self.touch(repository.id);
+        self.forget_in_searches(repository.id).await?;
         // No namespace can have such a name, so the path is out of everybody's way.
         let gone = format!("d__r/{}", repository.id);
         self.run(
@@ -86,6 +87,8 @@ impl RepositoryStore for Unit {
             .await?;
         let Some(id) = id else { return Ok(None) };
         let name = RepositoryName::from_path(name.path()).map_err(|_| corrupt(name.path()))?;
-        Ok(Some(RepositoryRecord::new(id, name, kind, state, visibility)))
+        let record = RepositoryRecord::new(id, name, kind, state, visibility);
+        self.index_repository(&record, now).await?;
+        Ok(Some(record))
     }
 }

@@ -10,6 +10,9 @@ mod mariadb;
 #[path = "../../tests/support/postgres.rs"]
 mod postgres;
 #[cfg(feature = "real-servers")]
+#[path = "../../tests/support/quota.rs"]
+mod quota;
+#[cfg(feature = "real-servers")]
 #[expect(dead_code, reason = "one test needs less than the suites do")]
 #[path = "../../tests/support/server.rs"]
 mod server;

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use async_trait::async_trait;
 use quay_core::accounts::ActionLog;
 use quay_core::metadata::{
-    BlobIndex, GarbageStore, LabelStore, LifecycleStore, ManifestStore, Outbox, QuotaStore, RepositoryId,
-    RepositoryStore, TagStore, UnitOfWork, UploadStore,
+    BlobIndex, GarbageStore, LabelStore, LifecycleStore, ManifestStore, Outbox, PastStore, QuotaStore,
+    RepositoryId, RepositoryStore, ScanStore, TagStore, UnitOfWork, UploadStore,
 };
 use quay_core::{RepositoryName, StoreError};
 
@@ -191,6 +191,14 @@ impl UnitOfWork for Unit {
     }
 
     fn lifecycle(&mut self) -> Option<&mut dyn LifecycleStore> {
+        Some(self)
+    }
+
+    fn past(&mut self) -> Option<&mut dyn PastStore> {
+        Some(self)
+    }
+
+    fn scans(&mut self) -> Option<&mut dyn ScanStore> {
         Some(self)
     }
 

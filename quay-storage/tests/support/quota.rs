@@ -73,11 +73,12 @@ pub(crate) async fn pushes_at_once_keep_to_the_quota(stores: [Arc<dyn MetadataSt
     let clock = Arc::new(ManualClock::default());
     let runtime = Runtime::new(clock, Arc::new(SeededRandom::default()), Arc::new(spawner));
     let registries = [0, 1].map(|process: usize| registry(&stores[process], &blobs, &runtime));
+    let tasks_of = tokio::runtime::Handle::current();
     let mut tasks = Vec::new();
     for number in 0..pushes {
         for (process, registry) in registries.iter().enumerate() {
             let registry = registry.clone();
-            tasks.push(tokio::spawn(async move {
+            tasks.push(tasks_of.spawn(async move {
                 let content = content(number);
                 let digest = Digest::of(Algorithm::Sha256, &content);
                 let repository = name((number + process) % 8);

@@ -314,8 +314,6 @@ pub(crate) async fn certificates_are_checked(server: &dyn Server, certificates: 
 /// Repositories that garbage is spread over.
 const REPOSITORIES: usize = 8;
 
-/// Two processes collect at once. `DEAD_MANIFESTS=20000` in the environment, and a release build, tell how fast.
-#[expect(clippy::disallowed_methods, clippy::print_stdout, reason = "it is measured")]
 /// Two processes push into one namespace until it is full.
 pub(crate) async fn pushes_at_once_keep_to_the_quota(server: &dyn Server) {
     let uri = server.fresh_database();
@@ -327,6 +325,8 @@ pub(crate) async fn pushes_at_once_keep_to_the_quota(server: &dyn Server) {
     super::quota::pushes_at_once_keep_to_the_quota(stores, 80).await;
 }
 
+/// Two processes collect at once. `DEAD_MANIFESTS=20000` in the environment, and a release build, tell how fast.
+#[expect(clippy::disallowed_methods, clippy::print_stdout, reason = "it is measured")]
 pub(crate) async fn two_processes_collect_everything_once(server: &dyn Server, analyze: &str) {
     let dead = std::env::var("DEAD_MANIFESTS").map_or(800, |number| number.parse().unwrap());
     let uri = server.fresh_database();

@@ -24,6 +24,7 @@ pub(crate) struct Operation {
 
 impl Done {
     /// What the register holds after it; `None` when it cannot have been told so.
+    #[expect(clippy::option_option, reason = "a register may be empty")]
     fn after(self, holds: Option<u8>) -> Option<Option<u8>> {
         match self {
             Self::Read(value) => (value == holds).then_some(holds),

@@ -20,10 +20,8 @@ fn the_defaults_are_those_of_accounts_themselves() {
     assert_eq!(config.warnings, []);
 }
 
-#[test]
-fn every_key_of_accounts_is_read() {
-    // Another value than the default for each, so that a key that is not read is noticed.
-    let written = r#"{
+/// Every key of accounts, with another value than its default.
+const EVERY_KEY: &str = r#"{
         "SERVER_HOSTNAME": "quay.example:8443",
         "PREFERRED_URL_SCHEME": "https",
         "REGISTRY_TITLE": "Ours",
@@ -54,6 +52,10 @@ fn every_key_of_accounts_is_read() {
         "TAG_EXPIRATION_OPTIONS": ["0s", "1h"],
         "DEFAULT_TAG_EXPIRATION": "60m",
         "FEATURE_CHANGE_TAG_EXPIRATION": false,
+        "PERMANENTLY_DELETE_TAGS": true,
+        "FEATURE_SECURITY_SCANNER": true,
+        "FEATURE_REPOSITORY_ACTION_COUNTER": false,
+        "SEARCH_RESULTS_PER_PAGE": 25, "SEARCH_MAX_RESULT_PAGE_COUNT": 4,
         "FEATURE_REPO_MIRROR": true,
         "FEATURE_AUTO_PRUNE": true,
         "FEATURE_IMMUTABLE_TAGS": true,
@@ -90,7 +92,11 @@ fn every_key_of_accounts_is_read() {
         "DOCUMENTATION_ROOT": "https://manual.example",
         "FOOTER_LINKS": {"terms": "https://terms.example"}
     }"#;
-    let written: Value = serde_json::from_str(written).unwrap();
+
+#[test]
+fn every_key_of_accounts_is_read() {
+    // Another value than the default for each, so that a key that is not read is noticed.
+    let written: Value = serde_json::from_str(EVERY_KEY).unwrap();
     let config = read(&written).unwrap();
     let fields = |options: &AccountOptions| {
         let text = format!("{options:#?}");

@@ -10,6 +10,7 @@ mod identities;
 mod namespaces;
 mod notices;
 mod repositories;
+mod search;
 mod teams;
 
 use std::sync::Arc;
@@ -81,6 +82,11 @@ cases! { dyn AccountStore:
     repositories {
         a_namespace_is_listed_as_it_is_seen,
         a_repository_changes_and_goes,
+    }
+    search {
+        repositories_are_found_by_what_they_are_called,
+        repositories_are_found_by_those_who_see_them,
+        what_is_used_most_is_found_first,
     }
     credentials {
         app_tokens_are_kept,

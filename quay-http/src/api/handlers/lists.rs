@@ -31,7 +31,11 @@ struct Place<K> {
 /// Where the page begins that a client asks for. A token that is none, or of another list, or too old,
 /// begins at the first.
 pub(super) fn place<K: DeserializeOwned>(exchange: &Exchange) -> Option<K> {
-    let token = exchange.query.text("next_page")?;
+    opened(exchange, exchange.query.text("next_page")?)
+}
+
+/// As [`place`], by a token that came in another way.
+pub(super) fn opened<K: DeserializeOwned>(exchange: &Exchange, token: &str) -> Option<K> {
     let content = exchange.state.seal.open(PURPOSE, token)?;
     let place: Place<K> = serde_json::from_slice(&content).ok()?;
     let issued = Timestamp::from_millis(place.issued_ms);

@@ -8,7 +8,7 @@ use quay_core::runtime::Timestamp;
 use quay_core::{Error, ErrorKind, Principal, RepositoryName};
 use serde_json::{Map, Value, json};
 
-use super::super::dates::rfc2822;
+use super::super::dates::{iso8601, rfc2822};
 use super::super::exchange::Exchange;
 use super::super::reply::Reply;
 use super::lists::{limit, next_page, place};
@@ -36,8 +36,15 @@ fn state(record: &RepositoryRecord) -> String {
     record.state.as_str().to_ascii_uppercase()
 }
 
-fn seconds(time: Timestamp) -> i64 {
+pub(super) fn seconds(time: Timestamp) -> i64 {
     time.as_millis().div_euclid(1000)
+}
+
+/// A count as Quay writes it: as a number that may have a fraction.
+pub(super) fn number(count: u64) -> Value {
+    #[expect(clippy::cast_precision_loss, reason = "nobody counts that far")]
+    let count = count as f64;
+    count.into()
 }
 
 fn listed(exchange: &Exchange, found: &ListedRepository) -> Value {
@@ -91,7 +98,15 @@ pub(super) async fn list(exchange: Exchange) -> Result<Reply, Error> {
         .repositories(&exchange.caller, &wanted, &page)
         .await;
     let (found, next) = found?;
-    let shown: Vec<Value> = found.iter().map(|found| listed(&exchange, found)).collect();
+    let mut shown: Vec<Value> = found.iter().map(|found| listed(&exchange, found)).collect();
+    if query.flag("popularity") == Some(true) {
+        let ids: Vec<i64> = found.iter().map(|found| found.record.id).collect();
+        let popularity = exchange.state.accounts.popularity(&ids).await?;
+        for (view, id) in shown.iter_mut().zip(ids) {
+            let of_one = popularity.iter().find(|counted| counted.repository == id);
+            view["popularity"] = number(of_one.map_or(0, |counted| counted.actions));
+        }
+    }
     let mut body = json!({ "repositories": shown });
     if let Some(next) = next {
         body["next_page"] = next_page(&exchange, next);
@@ -183,6 +198,14 @@ pub(super) async fn get(exchange: Exchange) -> Result<Reply, Error> {
             .map(|entry| (entry.tag.name.as_str().to_owned(), tag(entry)))
             .collect();
         view["tags"] = tags.into();
+    }
+    if exchange.query.flag("includeStats") == Some(true) {
+        let statistics = exchange.state.accounts.statistics(found.record.id).await?;
+        let statistics = statistics.into_iter().map(|(day, count)| {
+            let date = iso8601(day).split('T').next().unwrap_or_default().to_owned();
+            json!({ "date": date, "count": count })
+        });
+        view["stats"] = statistics.collect();
     }
     Ok(Reply::ok(&view))
 }

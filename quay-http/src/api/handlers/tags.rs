@@ -28,7 +28,7 @@ fn seconds(time: Timestamp) -> i64 {
 }
 
 /// The tag that the path names.
-fn tag(exchange: &Exchange) -> Result<Tag, Error> {
+pub(super) fn tag(exchange: &Exchange) -> Result<Tag, Error> {
     Tag::new(exchange.path.get("tag")).map_err(|_| {
         invalid(
             "Tag must be alphanumeric, dots, dashes and underscores, 128 characters at the most, and begin with none \
@@ -38,7 +38,7 @@ fn tag(exchange: &Exchange) -> Result<Tag, Error> {
 }
 
 /// A digest in the body, if there is one.
-fn digest(exchange: &Exchange) -> Result<Option<Digest>, Error> {
+pub(super) fn digest(exchange: &Exchange) -> Result<Option<Digest>, Error> {
     match exchange.text("manifest_digest") {
         None => Ok(None),
         // What is no digest is no manifest's.

@@ -101,6 +101,22 @@ fn open() -> Vec<Row> {
             Who::Known,
             404,
         ),
+        row("conductSearch", "GET", "/find/all?query=o", Who::Anybody, 200),
+        row("conductSearch", "GET", "/find/all?query=m", Who::Anybody, 200),
+        row(
+            "conductRepoSearch",
+            "GET",
+            "/find/repositories?query=open&page=2",
+            Who::Anybody,
+            200,
+        ),
+        row(
+            "conductRepoSearch",
+            "GET",
+            "/find/repositories",
+            Who::Anybody,
+            200,
+        ),
         row("getMatchingEntities", "GET", ENTITIES, Who::Anybody, 200),
         row(
             "getRegistryCapabilities",
@@ -256,6 +272,37 @@ fn tags() -> Vec<Row> {
             .body(r#"{"manifest_digest":"sha256:bdd2b8d6b319e783f9b0a35e506ce4b169c135577390a78cc0072566b038ce7f"}"#)
             .log("revert_tag", "org", SET),
         row("restoreTag", "POST", "/repository/org/app/tag/latest/restore", WRITER, 400).body("{}"),
+        row("restoreRepository", "POST", "/repository/org/app/restore", WRITER, 200)
+            .body(r#"{"at":1600000000}"#)
+            .log(
+                "revert_tag",
+                "org",
+                &[
+                    "manifest_digest",
+                    "namespace",
+                    "original_manifest_digest",
+                    "repo",
+                    "restored_to",
+                    "tag",
+                    "username",
+                ],
+            ),
+        row("restoreRepository", "POST", "/repository/org/app/restore", WRITER, 200)
+            .body(r#"{"at":1600000000,"dry_run":true}"#),
+        row("restoreRepository", "POST", "/repository/org/app/restore", WRITER, 400).body(r#"{"at":1}"#),
+        row("restoreRepository", "POST", "/repository/org/app/restore", WRITER, 400)
+            .body(r#"{"at":1600000000,"next_page":"x"}"#),
+        row("restoreRepository", "POST", "/repository/org/none/restore", WRITER, 404)
+            .body(r#"{"at":1600000000}"#),
+        row("removeTagFromTimemachine", "POST", "/repository/org/app/tag/latest/expire", WRITER, 200)
+            .body(r#"{"manifest_digest":"sha256:bdd2b8d6b319e783f9b0a35e506ce4b169c135577390a78cc0072566b038ce7f"}"#)
+            .log("permanently_delete_tag", "org", SET),
+        row("removeTagFromTimemachine", "POST", "/repository/org/app/tag/latest/expire", WRITER, 200)
+            .body(r#"{"is_alive":true}"#)
+            .log("permanently_delete_tag", "org", SET),
+        row("removeTagFromTimemachine", "POST", "/repository/org/app/tag/latest/expire", WRITER, 400).body("{}"),
+        row("removeTagFromTimemachine", "POST", "/repository/org/app/tag/latest/expire", WRITER, 404)
+            .body(r#"{"manifest_digest":"sha256:ef1c955332214e3597c2c7b50d13a24476db032200d9e556020adcf78bbfbf67"}"#),
     ]
 }
 
@@ -278,6 +325,20 @@ fn manifests() -> Vec<Row> {
             "getRepoManifest",
             "GET",
             "/repository/org/open/manifest/sha256:00",
+            Who::Anybody,
+            404,
+        ),
+        row(
+            "getRepoManifestSecurity",
+            "GET",
+            "/repository/org/app/manifest/sha256:ef1c955332214e3597c2c7b50d13a24476db032200d9e556020adcf78bbfbf67/security?vulnerabilities=true",
+            Who::RepositoryPuller,
+            200,
+        ),
+        row(
+            "getRepoManifestSecurity",
+            "GET",
+            "/repository/org/open/manifest/sha256:00/security",
             Who::Anybody,
             404,
         ),

@@ -25,6 +25,8 @@ pub(super) enum Who {
     OrganizationAdmin,
     /// Those with a role in `org/app`, and tokens that may read repositories.
     RepositoryReader,
+    /// As [`RepositoryReader`](Self::RepositoryReader), and robots by name and token.
+    RepositoryPuller,
     /// Those who may write to `org/app`, and tokens that may.
     RepositoryWriter,
     /// Those who see whatever there is in the organization.
@@ -62,6 +64,7 @@ impl Who {
                     Role::Member | Role::Admin | Role::Token | Role::RepoReadToken
                 )
             }
+            Self::RepositoryPuller => Self::RepositoryReader.includes(role) || matches!(role, Role::Robot),
             Self::RepositoryWriter => Self::OrganizationAdmin.includes(role),
             Self::NamespaceReader => matches!(role, Role::Admin | Role::Token | Role::RepoReadToken),
             Self::NamespaceCreator => matches!(role, Role::Creator | Role::Admin | Role::Token),

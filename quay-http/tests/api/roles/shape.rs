@@ -95,6 +95,7 @@ fn fits(text: &str, seen: &Value) -> bool {
             .is_some_and(|seen| detail.is_empty() || detail == seen.to_string()),
         "integer" => seen.is_i64(),
         "integer|string" => seen.is_i64() || seen.is_string(),
+        "number" => seen.is_number(),
         "object" => seen.is_object(),
         "enum" => seen
             .as_str()

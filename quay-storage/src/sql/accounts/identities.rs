@@ -455,6 +455,7 @@ impl AccountWriter for Unit {
                 values![description, record.id],
             )
             .await?;
+            self.index_description(record, Some(description)).await?;
         }
         Ok(created)
     }

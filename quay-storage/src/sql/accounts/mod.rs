@@ -6,6 +6,7 @@ mod identities;
 mod log;
 mod notices;
 mod repositories;
+mod search;
 mod teams;
 
 use std::borrow::Cow;

@@ -141,7 +141,8 @@ impl RepositoryWriter for Unit {
             "UPDATE qr_repository SET description = ? WHERE id = ?",
             values![description, repository.id],
         )
-        .await
+        .await?;
+        self.index_description(repository, description).await
     }
 
     async fn set_visibility(
@@ -154,7 +155,8 @@ impl RepositoryWriter for Unit {
             "UPDATE qr_repository SET visibility = ? WHERE id = ?",
             values![visibility.as_str(), repository.id],
         )
-        .await
+        .await?;
+        self.show_in_searches(repository.id, visibility).await
     }
 
     async fn set_state(
