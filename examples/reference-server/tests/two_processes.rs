@@ -421,20 +421,20 @@ fn what_clients_are_told_of_tags_is_linearisable() {
     const CLIENTS: u64 = 6;
     const STEPS: usize = 36;
     let cluster = Cluster::new();
-    let recorder = Recorder::new(&cluster);
+    let witness = Recorder::new(&cluster);
     std::thread::scope(|scope| {
         for client in 0..CLIENTS {
-            let recorder = &recorder;
+            let witness = &witness;
             scope.spawn(move || {
                 let mut state = client.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
                 for _ in 0..STEPS {
                     state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                    recorder.step(state >> 33);
+                    witness.step(state >> 33);
                 }
             });
         }
     });
-    let recorded = recorder.recorded.into_inner().unwrap();
+    let recorded = witness.recorded.into_inner().unwrap();
     for (tag, name) in CONTESTED.iter().enumerate() {
         let of = recorded.iter().filter(|(of, _)| *of == tag);
         let history: Vec<Operation> = of.map(|(_, operation)| *operation).collect();
