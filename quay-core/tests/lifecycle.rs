@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures::executor::block_on;
 use quay_core::auth::AllowAll;
 use quay_core::lifecycle::{PruneInput, PruneRule};
+use quay_core::manifest::Accepted;
 use quay_core::memory::{MemoryBlobs, MemoryMetadata};
 use quay_core::metadata::{PolicyKind, PolicyOwner, PolicyRecord, TagNames};
 use quay_core::registry::{
@@ -191,8 +192,10 @@ impl Setup {
 
     async fn pull(&self, reference: &str) -> Result<Digest, ErrorKind> {
         let reference = Reference::parse(reference).unwrap();
+        // The way that the wire takes.
+        let accepted = Accepted::parse(["*/*"]);
         self.registry
-            .manifest(&self.name, &reference, &self.caller)
+            .manifest_for(&self.name, &reference, &accepted, &self.caller)
             .await
             .map(|record| record.digest)
             .map_err(|error| error.kind())

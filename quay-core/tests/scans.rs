@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::executor::block_on;
 use quay_core::auth::AllowAll;
+use quay_core::manifest::Accepted;
 use quay_core::memory::{MemoryBlobs, MemoryMetadata, MemoryScanner};
 use quay_core::metadata::{RepositoryRecord, ScanStatus};
 use quay_core::registry::{
@@ -172,10 +173,21 @@ impl Setup {
 
     async fn pull(&self, reference: &str, caller: &Caller) -> Result<(), Error> {
         let reference = Reference::parse(reference).unwrap();
-        self.registry
-            .manifest(&self.name, &reference, caller)
+        let plain = self.registry.manifest(&self.name, &reference, caller).await;
+        // The way that the wire takes.
+        let accepted = Accepted::parse(["*/*"]);
+        let pulled = self
+            .registry
+            .manifest_for(&self.name, &reference, &accepted, caller)
             .await
-            .map(drop)
+            .map(drop);
+        let kind = |error: &Error| (error.kind(), error.to_string());
+        assert_eq!(
+            plain.as_ref().err().map(kind),
+            pulled.as_ref().err().map(kind),
+            "one way lets in what the other does not"
+        );
+        pulled
     }
 
     async fn pulls(&self, reference: &str) -> Result<(), ErrorKind> {
@@ -369,6 +381,33 @@ fn pulls_depend_on_what_was_found() {
             "{message}"
         );
         setup.pull("good", &setup.caller).await.unwrap();
+    });
+}
+
+#[test]
+fn what_was_found_counts_until_more_is_known() {
+    block_on(async {
+        let setup = setup(Some(PullPolicy::new(Some(Severity::High), Unscanned::Allowed)));
+        setup.knows("v1", Severity::Critical);
+        let digest = setup.push("v1").await;
+        setup.scan().await;
+        assert_eq!(setup.pulls("v1").await, Err(ErrorKind::Forbidden));
+        // The scanner is another one, and fails.
+        setup.scanner.inner.change_state("2");
+        setup.scanner.away.store(true, Ordering::SeqCst);
+        setup.later(Duration::from_mins(6));
+        assert_eq!(setup.scan().await.outdated, 1);
+        for _ in 0..10 {
+            setup.scan().await;
+            setup.later(Duration::from_hours(1));
+            assert_eq!(setup.pulls("v1").await, Err(ErrorKind::Forbidden));
+        }
+        assert_eq!(setup.scan().await, Scans::default(), "it is given up");
+        setup.scanner.away.store(false, Ordering::SeqCst);
+        // Nor does one lift it that knows nothing any more.
+        setup.scanner.inner.change_state("3");
+        setup.status(&digest).await;
+        assert_eq!(setup.pulls("v1").await, Err(ErrorKind::Forbidden));
     });
 }
 

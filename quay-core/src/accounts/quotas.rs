@@ -450,6 +450,17 @@ impl Accounts {
         })
     }
 
+    /// Has what a namespace uses counted anew, from the blobs that it holds; the count as it is stands until then.
+    ///
+    /// # Errors
+    /// As [`quotas`](Self::quotas), for those who may not change them.
+    pub async fn recount_usage(&self, caller: &Caller, place: QuotaPlace<'_>) -> Result<(), Error> {
+        let owner = self.quota_writer(caller, place).await?;
+        transact!(self, |unit| async {
+            Ok(quotas_of(&mut *unit)?.queue_recount(&owner.whose).await?)
+        })
+    }
+
     /// What a namespace uses and what is laid down for it, for a view of it that the caller has already been
     /// shown. `None` where nothing is counted.
     ///

@@ -131,8 +131,13 @@ impl Registry {
         self.readable(name, lookup.repository.as_deref(), caller).await?;
         let repository = lookup.repository.ok_or_else(|| unknown_name(name))?;
         let stored = lookup.found.ok_or_else(|| unknown_manifest(&reference))?;
+        self.admit(&repository, &stored.digest, caller).await?;
+        let whole = stored.digest;
         let chain = self.image_chain_of(name, stored, lists).await?;
         let chain = chain.ok_or_else(|| unknown_manifest(&reference))?;
+        if chain.digest != whole {
+            self.admit(&repository, &chain.digest, caller).await?;
+        }
         self.remember(repository.id, &chain);
         Ok((repository, chain))
     }

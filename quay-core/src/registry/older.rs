@@ -3,6 +3,7 @@
 use super::manifests::{PARSED_INLINE, unknown_manifest};
 use super::{Registry, gone};
 use crate::caller::Caller;
+use crate::digest::Digest;
 use crate::error::Error;
 use crate::manifest::{
     Accepted, ManifestKind, V1Image, config_digest, default_child, schema1, signed, wants_signature,
@@ -41,20 +42,27 @@ impl Registry {
         let lookup = self.0.metadata.manifest(name, reference, now).await?;
         let record = self.readable(name, lookup.repository.as_deref(), caller).await?;
         let found = lookup.found.ok_or_else(|| unknown_manifest(reference))?;
-        let media_type = found.media_type.clone();
+        self.admit(record, &found.digest, caller).await?;
+        let (media_type, digest) = (found.media_type.clone(), found.digest);
         let served = match reference {
             Reference::Tag(tag) if !takes(accepted, &found) => {
                 let older = self.older(name, tag, found, accepted, now).await?;
-                older.ok_or_else(|| unknown_manifest(reference))?
+                let (image, served) = older.ok_or_else(|| unknown_manifest(reference))?;
+                if image != digest {
+                    self.admit(record, &image, caller).await?;
+                }
+                served
             }
             _ => found,
         };
         self.log_pull(record, name, reference, &media_type, caller)
             .await?;
+        self.count_pull(record, reference, &digest);
         Ok(served)
     }
 
-    /// Something older in a manifest's place; `None` where there is nothing.
+    /// Something older in a manifest's place, with the digest of the image that it is made from; `None` where
+    /// there is nothing.
     async fn older(
         &self,
         name: &RepositoryName,
@@ -62,12 +70,13 @@ impl Registry {
         stored: ManifestRecord,
         accepted: &Accepted,
         now: Timestamp,
-    ) -> Result<Option<ManifestRecord>, Error> {
+    ) -> Result<Option<(Digest, ManifestRecord)>, Error> {
         let Some(image) = self.image_of(name, stored, Lists::Resolved, now).await? else {
             return Ok(None);
         };
+        let digest = image.digest;
         if takes(accepted, &image) {
-            return Ok(Some(image));
+            return Ok(Some((digest, image)));
         }
         let Some(chain) = self.chain(name, &image).await? else {
             return Ok(None);
@@ -75,10 +84,11 @@ impl Registry {
         let Some(made) = schema1(name, tag, &chain) else {
             return Ok(None);
         };
-        match &self.0.options.manifest_signer {
-            Some(signer) if wants_signature(accepted) => Ok(Some(signed(&made, &**signer, &rfc3339(now))?)),
-            _ => Ok(Some(made)),
-        }
+        let served = match &self.0.options.manifest_signer {
+            Some(signer) if wants_signature(accepted) => signed(&made, &**signer, &rfc3339(now))?,
+            _ => made,
+        };
+        Ok(Some((digest, served)))
     }
 
     /// The image that a manifest is, or stands for.

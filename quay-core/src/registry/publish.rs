@@ -136,7 +136,12 @@ impl Registry {
         };
         let (this, digest) = (self.clone(), *digest);
         detached(&*self.0.runtime.spawner, async move {
-            this.finish(&session, target, digest, Some(chunk), row).await
+            let outcome = this.finish(&session, target, digest, Some(chunk), row).await;
+            if outcome.is_err() {
+                // Nobody comes back to it: what it was promised is free, its bytes are the sweep's.
+                this.release(&session).await;
+            }
+            outcome
         })
         .await
         .map_err(gone)?
@@ -249,7 +254,15 @@ impl Registry {
         match taken.interrupted.take() {
             None => {}
             Some(BodyError::TooLarge { limit }) => return Err((too_large(limit), Fate::Drop)),
-            Some(BodyError::Refused) => return Err((session.refusal(), Fate::Drop)),
+            Some(BodyError::Refused) => {
+                let refusal = session.refusal();
+                let fate = if refusal.store_error().is_some() {
+                    Fate::Keep
+                } else {
+                    Fate::Drop
+                };
+                return Err((refusal, fate));
+            }
             Some(reason) => return Err(keep(reason.into())),
         }
         let actual = if digest.algorithm() == taken.hasher.algorithm() {

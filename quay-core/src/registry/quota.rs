@@ -316,6 +316,9 @@ impl Registry {
     /// # Errors
     /// A store's.
     pub async fn recount_quotas(&self, batch: usize) -> Result<bool, Error> {
+        if self.0.options.read_only {
+            return Ok(false);
+        }
         let now = self.0.runtime.clock.now();
         transact!(self, |unit| async {
             match unit.quotas() {

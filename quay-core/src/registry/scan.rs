@@ -268,7 +268,7 @@ impl Registry {
                 });
             }
         };
-        if report.is_none() {
+        if report.is_none() && !self.0.options.read_only {
             // The scanner has forgotten it: it is looked into once more.
             let now = self.0.runtime.clock.now();
             let manifest = scan.manifest;
@@ -277,7 +277,16 @@ impl Registry {
                 unit.repositories().lock(repository).await?;
                 let found = unit.manifests().find(repository, digest).await?;
                 if let Some(scans) = unit.scans().filter(|_| found.is_some()) {
-                    let queued = ScanRecord::new(ScanStatus::Queued, now);
+                    // What was found in it counts until more is known.
+                    let known = self.0.metadata.scan(repository, digest).await?;
+                    let known = known.and_then(|scan| scan.record);
+                    let queued = match known.filter(|known| known.status == ScanStatus::Scanned) {
+                        Some(known) => ScanRecord {
+                            state: String::new(),
+                            ..known
+                        },
+                        None => ScanRecord::new(ScanStatus::Queued, now),
+                    };
                     scans.save(repository, manifest, digest, &queued).await?;
                     want(&mut *unit, repository, *digest, now).await?;
                 }
@@ -301,7 +310,13 @@ impl Registry {
     /// # Errors
     /// A store's, or the scanner's when it cannot even tell its state: then nothing was tried.
     pub async fn scan(&self, limit: usize) -> Result<Scans, Error> {
-        let Some(scanning) = &self.0.options.scanning else {
+        let Some(scanning) = self
+            .0
+            .options
+            .scanning
+            .as_ref()
+            .filter(|_| !self.0.options.read_only)
+        else {
             return Ok(Scans::default());
         };
         let state = scanning.scanner.state().await?;
@@ -357,6 +372,7 @@ impl Registry {
         let now = self.0.runtime.clock.now();
         let mut record = ScanRecord::new(ScanStatus::Scanned, now);
         state.clone_into(&mut record.state);
+        let mut again = false;
         match seen {
             Ok(None) => {
                 transact!(self, |unit| async { Ok(unit.outbox().complete(row.id).await?) })?;
@@ -370,14 +386,29 @@ impl Registry {
             }
             Err(error) => {
                 tracing::warn!(repository = name.path(), digest = %wanted.digest, %error, "a scan failed");
-                let before = before.filter(|before| before.state == state);
+                let known = before
+                    .clone()
+                    .filter(|before| before.status == ScanStatus::Scanned);
+                let before = before.filter(|before| before.state == state || known.is_some());
                 record.attempts = before.map_or(0, |before| before.attempts).saturating_add(1);
                 record.reason = Some(error.to_string());
-                record.status = if record.attempts < scanning.tries {
+                again = record.attempts < scanning.tries;
+                record.status = if again {
                     ScanStatus::Queued
                 } else {
                     ScanStatus::Failed
                 };
+                // What was found in it counts until more is known.
+                if let Some(known) = known {
+                    record = ScanRecord {
+                        attempts: record.attempts,
+                        reason: record.reason,
+                        updated: now,
+                        // Given up, it is looked into again when the scanner has changed once more.
+                        state: if again { known.state } else { record.state },
+                        ..known
+                    };
+                }
             }
         }
         let saved: Result<bool, Error> = transact!(self, |unit| async {
@@ -395,13 +426,14 @@ impl Registry {
                     .save(wanted.repository, manifest.id, &wanted.digest, &record)
                     .await?;
             }
-            if record.status == ScanStatus::Queued {
+            if again {
                 let due = now.plus(pause(record.attempts));
                 want(&mut *unit, wanted.repository, wanted.digest, due).await?;
             }
             Ok(true)
         });
-        Ok(saved?.then_some(record.status))
+        let status = if again { ScanStatus::Queued } else { record.status };
+        Ok(saved?.then_some(status))
     }
 
     /// The repository of what a row names, and its record, unless it is gone.

@@ -36,6 +36,9 @@ impl Registry {
     /// A store's. What was removed by then stays removed.
     pub async fn sweep(&self, max_age: Duration) -> Result<Swept, Error> {
         let mut swept = Swept::default();
+        if self.0.options.read_only {
+            return Ok(swept);
+        }
         let before = self.0.runtime.clock.now().minus(max_age);
         loop {
             let stale = transact!(self, |unit| async {

@@ -216,9 +216,13 @@ impl Registry {
             self.discard(session).await?;
             return Err(super::session::too_large(limit));
         }
-        if interrupted == Some(BodyError::Refused) {
-            self.discard(session).await?;
-            return Err(session.refusal());
+        let refusal = (interrupted == Some(BodyError::Refused)).then(|| session.refusal());
+        if let Some(refusal) = refusal {
+            // Where the store failed, what came stays: the client may go on.
+            if refusal.store_error().is_none() {
+                self.discard(session).await?;
+            }
+            return Err(refusal);
         }
         if offset > record.offset || session.claimed {
             let saved = hasher.save();

@@ -11,7 +11,7 @@ use crate::caller::Caller;
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::manifest::{EMPTY_LAYER, V1Image};
-use crate::name::{RepositoryName, Tag};
+use crate::name::{Reference, RepositoryName, Tag};
 
 /// What an image is made into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +75,8 @@ impl Registry {
         let more = json!({ "tag": tag.as_str(), "verb": verb.as_str() });
         self.log_reading(LogKind::RepoVerb, name, repository.id, more, caller)
             .await?;
+        let reference = Reference::Tag(tag.clone());
+        self.count_pull(&repository, &reference, &chain.digest);
         Ok(WholeImage {
             digest: chain.digest,
             image,

@@ -259,6 +259,7 @@ handlers! {
     "listUserQuotaLimit" => quotas::own_limits,
     "listOrganizationQuotaSuperUser" => quotas::list_any,
     "listUserQuotaSuperUser" => quotas::list_any,
+    "recountNamespaceUsage" => quotas::recount,
     "queueRegistrySizeCalculation" => quotas::queue_registry_size,
     "listOrganizationAutoPrunePolicies" => policies::list_prune,
     "listRepoTags" => tags::list,

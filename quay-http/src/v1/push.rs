@@ -205,9 +205,11 @@ impl Exchange<'_> {
             let hashers = hashers.lock().unwrap_or_else(PoisonError::into_inner);
             (hashers.0.clone().finish(), hashers.1.clone().finish())
         };
-        registry
-            .finish_upload(which(), &layer, None, &self.caller)
-            .await?;
+        let finished = registry.finish_upload(which(), &layer, None, &self.caller).await;
+        if let Err(error) = finished {
+            let _ = registry.cancel_upload(which(), &self.caller).await;
+            return Err(error);
+        }
         image.layer = Some(layer.to_string());
         image.checksum = Some(together.to_string());
         self.went_on(name, &pushed).await

@@ -7,8 +7,11 @@ use tar::{EntryType, Header, PaxExtensions};
 
 /// Archives are made of blocks of so many bytes.
 pub(super) const BLOCK: usize = 512;
-/// What stands before an entry about its name and its attributes, at the most.
+/// What stands before an entry about its name and its attributes, at the most, all of it together.
 const LARGEST_EXTENSION: u64 = 1 << 20;
+/// The longest path, as Linux takes them, and the deepest.
+const LONGEST_PATH: usize = 4096;
+const DEEPEST_PATH: usize = 256;
 
 /// One entry.
 #[derive(Debug)]
@@ -73,6 +76,9 @@ impl<R: Read> Entries<R> {
             };
             let kind = header.entry_type();
             let declared = header.entry_size()?;
+            if head.len() as u64 > LARGEST_EXTENSION {
+                return Err(invalid("what is said of an entry of a layer is too long"));
+            }
             match kind {
                 EntryType::XHeader | EntryType::GNULongName | EntryType::GNULongLink => {
                     head.extend_from_slice(header.as_bytes());
@@ -113,6 +119,11 @@ impl<R: Read> Entries<R> {
         let link = named
             .link
             .or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned));
+        let (path, link) = (plain(&path)?, link.unwrap_or_default());
+        let depth = path.iter().filter(|&&byte| byte == b'/').count();
+        if path.len().max(link.len()) > LONGEST_PATH || depth >= DEEPEST_PATH {
+            return Err(invalid("a layer holds a path that is too long"));
+        }
         let ordinal = self.ordinal;
         self.ordinal = ordinal
             .checked_add(1)
@@ -121,8 +132,8 @@ impl<R: Read> Entries<R> {
         Ok(Entry {
             ordinal,
             head,
-            path: plain(&path)?,
-            link: link.unwrap_or_default(),
+            path,
+            link,
             kind,
             size,
             records: named.records,
@@ -306,6 +317,42 @@ mod tests {
             [filling(0), filling(1), filling(512), filling(513)],
             [0, 511, 0, 511]
         );
+    }
+
+    /// A header of a kind, with its content and what fills its last block.
+    fn block(kind: EntryType, path: &str, content: &[u8]) -> Vec<u8> {
+        let mut header = Header::new_ustar();
+        header.set_path(path).unwrap();
+        header.set_entry_type(kind);
+        header.set_size(content.len() as u64);
+        header.set_cksum();
+        let mut block = [header.as_bytes(), content].concat();
+        block.resize(
+            block.len() + usize::try_from(filling(content.len() as u64)).unwrap(),
+            0,
+        );
+        block
+    }
+
+    #[test]
+    fn what_stands_before_an_entry_has_a_bound() {
+        let said = pax_record(b"comment", &[b'x'; 400_000]);
+        let archive = |times: usize| {
+            let mut archive = block(EntryType::XHeader, "x", &said).repeat(times);
+            archive.extend(block(EntryType::Regular, "file", b"content"));
+            archive
+        };
+        assert!(Entries::new(&archive(2)[..]).next().unwrap().is_some());
+        assert!(Entries::new(&archive(4)[..]).next().is_err());
+        for (key, value) in [
+            (&b"path"[..], "x".repeat(LONGEST_PATH + 1)),
+            (b"linkpath", "x".repeat(LONGEST_PATH + 1)),
+            (b"path", "x/".repeat(DEEPEST_PATH + 1)),
+        ] {
+            let mut archive = block(EntryType::XHeader, "x", &pax_record(key, value.as_bytes()));
+            archive.extend(block(EntryType::Symlink, "file", b""));
+            assert!(Entries::new(&archive[..]).next().is_err(), "{}", value.len());
+        }
     }
 
     #[test]

@@ -85,11 +85,12 @@ struct Budget {
 }
 
 impl Budget {
-    fn spend(&mut self, path: &[u8]) -> io::Result<()> {
+    /// Of paths, and where links lead.
+    fn spend(&mut self, path: &[u8], link: &[u8]) -> io::Result<()> {
         let left = self
             .entries
             .checked_sub(1)
-            .zip(self.bytes.checked_sub(path.len()));
+            .zip(self.bytes.checked_sub(path.len() + link.len()));
         let (entries, bytes) = left.ok_or_else(|| invalid("the image has too many files to be made one"))?;
         *self = Self { entries, bytes };
         Ok(())
@@ -153,7 +154,7 @@ impl Plan {
         while let Some(entry) = entries.next()? {
             let name = base(&entry.path);
             if name.starts_with(WHITEOUT) {
-                budget.spend(&entry.path)?;
+                budget.spend(&entry.path, &[])?;
                 if name == OPAQUE {
                     opaque.push(parent(&entry.path).to_vec());
                 } else if let Some(hidden) = name.strip_prefix(WHITEOUT)
@@ -170,12 +171,14 @@ impl Plan {
             };
             let is_directory = entry.kind == EntryType::Directory;
             if entry.kind == EntryType::Link {
-                budget.spend(&entry.path)?;
+                // Kept twice: where it leads, and where that leads in the end.
+                budget.spend(&entry.path, &entry.link)?;
+                budget.spend(&entry.link, &entry.link)?;
                 let says = plain(&entry.link)?;
                 let end = ends.get(&says).cloned().unwrap_or(says);
                 ends.insert(entry.path.clone(), end);
             } else if !is_directory {
-                budget.spend(&entry.path)?;
+                budget.spend(&entry.path, &[])?;
                 let file = File {
                     ordinal: entry.ordinal,
                     size: entry.size,
@@ -183,10 +186,10 @@ impl Plan {
                 };
                 files.insert(entry.path.clone(), file);
             }
+            budget.spend(&entry.path, &[])?;
             if self.is_hidden(&entry.path, layer, above) {
                 continue;
             }
-            budget.spend(&entry.path)?;
             if entry.kind == EntryType::Link {
                 links.push(Pending {
                     place,

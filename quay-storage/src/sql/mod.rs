@@ -138,7 +138,8 @@ impl SqlMetadata {
     }
 
     /// Counts from now on what namespaces and repositories use, so that quotas hold. All processes that share a
-    /// database count, or none does. What a process has changed without counting is counted anew.
+    /// database count, or none does: those that do not are ended before others begin to count. What was changed
+    /// until then without counting is counted anew.
     pub fn count_usage(&self) {
         self.0.counts.store(true, Ordering::Relaxed);
     }

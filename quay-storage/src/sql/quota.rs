@@ -310,12 +310,9 @@ impl Unit {
         if !self.counting().is_on() {
             return Ok(None);
         }
-        let row = self
-            .row(
-                "SELECT repository_id, reserved_bytes FROM qr_upload WHERE id = ?",
-                values![id],
-            )
-            .await?;
+        let sql = "SELECT repository_id, reserved_bytes FROM qr_upload WHERE id = ?";
+        let sql = format!("{sql}{}", self.dialect().for_update());
+        let row = self.row(sql, values![id]).await?;
         row.map(|row| Ok((row.int(0)?, row.int(1)?))).transpose()
     }
 
@@ -383,17 +380,9 @@ impl Unit {
             Vec::new(),
         )
         .await?;
-        let of = match kind {
-            NAMESPACE => "SELECT r.id FROM qr_repository r WHERE r.namespace_id = ?",
-            _ => "SELECT r.id FROM qr_repository r WHERE r.id = ?",
-        };
-        let sql = format!(
-            "SELECT CAST(COALESCE(SUM(reserved_bytes), 0) AS BIGINT) FROM qr_upload WHERE repository_id IN ({of})"
-        );
-        let reserved = self.row(sql, values![owner]).await?;
         used = UsedRow {
             used: 0,
-            reserved: reserved.map_or(Ok(0), |row| row.int(0))?,
+            reserved: self.promised(kind, owner).await?,
             epoch,
             recount: 0,
             recount_to: Some(0),
@@ -401,6 +390,20 @@ impl Unit {
         };
         self.count_on(kind, owner, &mut used, AT_ONCE, None).await?;
         Ok((used, true))
+    }
+
+    /// What the uploads on their way have been promised.
+    async fn promised(&mut self, kind: i64, owner: i64) -> Result<i64, StoreError> {
+        let of = match kind {
+            NAMESPACE => "SELECT r.id FROM qr_repository r WHERE r.namespace_id = ?",
+            _ => "SELECT r.id FROM qr_repository r WHERE r.id = ?",
+        };
+        let sql = format!(
+            "SELECT CAST(COALESCE(SUM(reserved_bytes), 0) AS BIGINT) FROM qr_upload WHERE repository_id IN ({of})"
+        );
+        self.row(sql, values![owner])
+            .await?
+            .map_or(Ok(0), |row| row.int(0))
     }
 
     /// Counts blobs behind those that have been counted. What is not counted up to its end is left for later.
@@ -437,6 +440,9 @@ impl Unit {
             }
         }
         if rows.len() < batch {
+            if kind != REGISTRY {
+                used.reserved = self.promised(kind, owner).await?;
+            }
             used.used = used.recount;
             used.recount_to = None;
             used.counted = Some(now.map_or(0, Timestamp::as_millis));

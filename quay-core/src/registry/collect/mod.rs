@@ -110,11 +110,15 @@ impl Registry {
     /// repository's share is one unit of work, which holds back pushes into that repository and nothing else.
     ///
     /// Cost follows what is due, never what is stored. May run at any time, in any number of processes, and
-    /// end at any point: the next step goes on. A store that keeps its garbage is left as it is.
+    /// end at any point: the next step goes on. A store that keeps its garbage is left as it is, and so is a
+    /// registry in read-only mode.
     ///
     /// # Errors
     /// A store's. What was removed by then stays removed.
     pub async fn collect(&self, batch: usize) -> Result<Collected, Error> {
+        if self.0.options.read_only {
+            return Ok(Collected::default());
+        }
         let now = self.0.runtime.clock.now();
         let mut done = Collected::default();
         let due = transact!(self, |unit| async {
@@ -340,6 +344,9 @@ impl Registry {
     /// # Errors
     /// A store's.
     pub async fn delete_objects(&self) -> Result<Collected, Error> {
+        if self.0.options.read_only {
+            return Ok(Collected::default());
+        }
         let now = self.0.runtime.clock.now();
         let rows: Vec<OutboxRow> = transact!(self, |unit| async {
             Ok(unit.outbox().claim(DELETE, ROWS, HOLD, now).await?)

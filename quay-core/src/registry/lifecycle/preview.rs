@@ -15,6 +15,10 @@ use crate::runtime::Timestamp;
 /// Tags that are looked at for one page at the most: a page may hold fewer tags than asked for, or none, and others
 /// may follow.
 const LOOKED: usize = 2000;
+/// Repositories that are read to find the next that a policy reaches.
+const NEXT: usize = 4;
+/// What a repository counts for among them.
+const REPOSITORY: usize = 20;
 /// Tags, and repositories, that are read at once.
 const READ: usize = 200;
 
@@ -124,6 +128,8 @@ pub(crate) async fn preview(
         let Some(record) = owner.next(store, policy, place.as_ref()).await? else {
             return Ok(Previewed { tags, next: None });
         };
+        // To look for tags costs something where there are none.
+        looked += REPOSITORY;
         let path = record.name.path();
         let begun = place.take().filter(|place| place.repository == path);
         let mut walk = begun.map_or_else(Walk::default, |place| Walk {
@@ -212,9 +218,9 @@ impl Owner<'_> {
                 }
                 let mut after = place.map_or_else(|| prefix.clone(), |place| place.repository.clone());
                 loop {
-                    let page = PageRequest::new(Some(after.clone()), READ);
+                    let page = PageRequest::new(Some(after.clone()), NEXT);
                     let found = store.repositories(&page).await?;
-                    let full = found.len() == READ;
+                    let full = found.len() == NEXT;
                     for record in found {
                         if !record.name.path().starts_with(&prefix) {
                             return Ok(None);

@@ -471,6 +471,13 @@ impl World {
         let now = self.clock.now();
         let caller = Caller::anonymous();
         let words = |error: Error| format!("{error:?}");
+        // What somebody gave up while it was being committed may still be on its way: whoever comes last sees it.
+        let mut last = crate::MetadataStore::begin(&*self.rows)
+            .await
+            .map_err(|error| words(error.into()))?;
+        let looked = last.repositories().find(&repository(0).map_err(words)?).await;
+        looked.map_err(|error| words(error.into()))?;
+        last.abandon().await.map_err(|error| words(error.into()))?;
         let mut alive: BTreeSet<(usize, Digest)> = BTreeSet::new();
         for of in 0..REPOSITORIES {
             for index in 0..TAGS {

@@ -33,6 +33,11 @@ fn point(exchange: &Exchange) -> Result<Timestamp, Error> {
     let seconds = seconds.clamp(0.0, 253_402_300_799.0);
     #[expect(clippy::cast_possible_truncation, reason = "it is within bounds")]
     let millis = (seconds * 1000.0) as i64;
+    // Times are told in whole seconds: such a one means its end, with all that happened within it.
+    let within = if seconds.fract() == 0.0 { 999 } else { 0 };
+    let now = exchange.state.runtime.clock.now().as_millis();
+    let ends = millis.saturating_add(within);
+    let millis = if millis <= now { ends.min(now) } else { millis };
     Ok(Timestamp::from_millis(millis))
 }
 

@@ -342,6 +342,12 @@ pub(super) async fn delete_repository_limit(exchange: Exchange) -> Result<Reply,
     Ok(Reply::no_content())
 }
 
+pub(super) async fn recount(exchange: Exchange) -> Result<Reply, Error> {
+    let accounts = &exchange.state.accounts;
+    accounts.recount_usage(&exchange.caller, any(&exchange)).await?;
+    Ok(Reply::json(StatusCode::ACCEPTED, &json!("")))
+}
+
 pub(super) async fn registry_size(exchange: Exchange) -> Result<Reply, Error> {
     let size = exchange.state.accounts.registry_size(&exchange.caller).await?;
     Ok(Reply::ok(&json!({

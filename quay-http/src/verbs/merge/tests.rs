@@ -213,8 +213,8 @@ fn memory_has_a_bound() {
         entries: 2,
         bytes: 10,
     };
-    budget.spend(b"abc").unwrap();
-    assert!(budget.spend(b"abcdefgh").is_err());
-    budget.spend(b"abc").unwrap();
-    assert!(budget.spend(b"").is_err());
+    budget.spend(b"abc", b"").unwrap();
+    assert!(budget.spend(b"abcd", b"efgh").is_err());
+    budget.spend(b"abc", b"").unwrap();
+    assert!(budget.spend(b"", b"").is_err());
 }

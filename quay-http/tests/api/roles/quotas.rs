@@ -124,6 +124,13 @@ fn superusers() -> Vec<Row> {
             "admin",
             &["namespace", "quota_id"],
         ),
+        row(
+            "recountNamespaceUsage",
+            "POST",
+            "/superuser/users/org/quota/recount",
+            SUPER,
+            202,
+        ),
         row("getRegistrySize", "GET", SIZE, SUPER, 200),
         row("queueRegistrySizeCalculation", "POST", SIZE, SUPER, 201),
     ]
