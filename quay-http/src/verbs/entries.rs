@@ -120,8 +120,8 @@ impl<R: Read> Entries<R> {
             .link
             .or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned));
         let (path, link) = (plain(&path)?, link.unwrap_or_default());
-        let depth = path.iter().filter(|&&byte| byte == b'/').count();
-        if path.len().max(link.len()) > LONGEST_PATH || depth >= DEEPEST_PATH {
+        let depth = path.split(|&byte| byte == b'/').count();
+        if path.len().max(link.len()) > LONGEST_PATH || depth > DEEPEST_PATH {
             return Err(invalid("a layer holds a path that is too long"));
         }
         let ordinal = self.ordinal;
