@@ -336,7 +336,7 @@ mod tests {
 
     #[test]
     fn what_stands_before_an_entry_has_a_bound() {
-        let said = pax_record(b"comment", &[b'x'; 400_000]);
+        let said = pax_record(b"comment", &vec![b'x'; 400_000]);
         let archive = |times: usize| {
             let mut archive = block(EntryType::XHeader, "x", &said).repeat(times);
             archive.extend(block(EntryType::Regular, "file", b"content"));
