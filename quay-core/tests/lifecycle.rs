@@ -10,7 +10,7 @@ use quay_core::auth::AllowAll;
 use quay_core::lifecycle::{PruneInput, PruneRule};
 use quay_core::manifest::Accepted;
 use quay_core::memory::{MemoryBlobs, MemoryMetadata};
-use quay_core::metadata::{PolicyKind, PolicyOwner, PolicyRecord, TagNames};
+use quay_core::metadata::{PolicyKind, PolicyOwner, PolicyRecord, PullTotal, TagNames};
 use quay_core::registry::{
     AutoPrune, Chunk, Condition, Expiration, HistoryRequest, Location, ManifestPush, Options, PolicyRun,
     TagChange,
@@ -669,5 +669,53 @@ fn pulls_are_counted_in_memory_and_written_together() {
             0,
             "nobody wants to know"
         );
+    });
+}
+
+#[test]
+fn pulls_are_told_of_tags_and_of_manifests() {
+    let setup = setup(options());
+    block_on(async {
+        let registry = &setup.registry;
+        let of_tag = async |name: &str| {
+            let told = registry.tag_pulls(&setup.name, &tag(name), &setup.caller).await;
+            told.map_err(|error| error.kind())
+        };
+        setup.push_all(&["v1"]).await;
+        let first = setup.pull("v1").await.unwrap();
+        let at = setup.clock.now();
+        let none = of_tag("v1").await.unwrap();
+        assert_eq!(
+            (none.of_tag.pulls, none.of_tag.last),
+            (0, None),
+            "not written yet"
+        );
+        registry.flush_pulls().await.unwrap();
+        let told = of_tag("v1").await.unwrap();
+        assert_eq!(told.digest, first);
+        assert_eq!(told.of_tag, PullTotal::new(1, Some(at)));
+        assert_eq!(told.of_manifest, PullTotal::new(1, Some(at)));
+
+        // The tag moves on; what was pulled by it before counts for the tag, and for the manifest that it was.
+        setup.clock.advance(HOUR);
+        setup.pull(&first.to_string()).await.unwrap();
+        setup.push_with("v1", "another", &json!({})).await.unwrap();
+        let second = setup.pull("v1").await.unwrap();
+        assert_ne!(first, second);
+        registry.flush_pulls().await.unwrap();
+        let later = setup.clock.now();
+        let told = of_tag("v1").await.unwrap();
+        assert_eq!(told.digest, second);
+        assert_eq!(told.of_tag, PullTotal::new(2, Some(later)));
+        assert_eq!(told.of_manifest, PullTotal::new(1, Some(later)));
+        let of_first = registry.manifest_pulls(&setup.name, &first, &setup.caller).await;
+        assert_eq!(of_first.unwrap(), PullTotal::new(2, Some(later)));
+
+        assert_eq!(of_tag("none").await, Err(ErrorKind::ManifestUnknown));
+        let elsewhere = setup.in_repository("org/none");
+        let missing = registry
+            .manifest_pulls(&elsewhere.name, &first, &setup.caller)
+            .await;
+        assert_eq!(missing.map_err(|error| error.kind()), Err(ErrorKind::NameUnknown));
     });
 }

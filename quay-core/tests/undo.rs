@@ -10,9 +10,10 @@ use futures::executor::block_on;
 use proptest::prelude::*;
 use quay_core::auth::AllowAll;
 use quay_core::memory::{MemoryBlobs, MemoryMetadata};
+use quay_core::metadata::{MetadataStore as _, QuotaLimitKind, QuotaOwner};
 use quay_core::registry::{
-    Condition, Erasure, Expiration, HistoryRequest, Location, ManifestPush, Options, TagChange, TagEventKind,
-    UndoAction, UndoMode, Undone,
+    Chunk, Condition, Erasure, Expiration, HistoryRequest, Location, ManifestPush, Options, QuotaOptions,
+    TagChange, TagEventKind, UndoAction, UndoMode, Undone,
 };
 use quay_core::runtime::{Clock as _, Timestamp};
 use quay_core::testing::{ManualClock, test_runtime};
@@ -24,18 +25,23 @@ const SECOND: Duration = Duration::from_secs(1);
 
 struct Setup {
     registry: Registry,
+    store: MemoryMetadata,
     clock: Arc<ManualClock>,
     name: RepositoryName,
     caller: Caller,
 }
 
 fn setup() -> Setup {
+    setup_with(Options::default())
+}
+
+fn setup_with(mut options: Options) -> Setup {
     let (runtime, clock) = test_runtime();
     clock.set(Timestamp::from_millis(START));
-    let mut options = Options::default();
     options.sparse = true;
+    let store = MemoryMetadata::new();
     let registry = Registry::with_options(
-        Arc::new(MemoryMetadata::new()),
+        Arc::new(store.clone()),
         vec![Location::new("here", Arc::new(MemoryBlobs::new()))],
         Arc::new(AllowAll),
         runtime,
@@ -43,6 +49,7 @@ fn setup() -> Setup {
     );
     Setup {
         registry,
+        store,
         clock,
         name: RepositoryName::from_path("org/app").unwrap(),
         caller: Caller::anonymous(),
@@ -126,6 +133,70 @@ impl Setup {
             .tag_history(&self.name, &request, &self.caller)
             .await;
         page.unwrap().entries.len()
+    }
+
+    async fn make_immutable(&self, name: &str, immutable: bool) {
+        let change = TagChange::default().with_immutable(Some(immutable));
+        let changed = self
+            .registry
+            .change_tag(&self.name, &tag(name), change, &self.caller)
+            .await;
+        changed.unwrap();
+    }
+
+    /// Pushes a manifest with a layer of its own, of so many bytes.
+    async fn push_layer(&self, name: &str, length: usize) -> Digest {
+        let blobs = [
+            Bytes::from_static(b"{}"),
+            Bytes::from(name.repeat(length / name.len())),
+        ];
+        for bytes in &blobs {
+            let digest = Digest::of(quay_core::Algorithm::Sha256, bytes);
+            let chunk = Chunk::from_bytes(bytes.clone());
+            let pushed = self
+                .registry
+                .push_blob(&self.name, &digest, chunk, &self.caller)
+                .await;
+            pushed.unwrap();
+        }
+        let [config, layer] = blobs.map(|bytes| {
+            json!({
+                "mediaType": "application/vnd.example",
+                "digest": Digest::of(quay_core::Algorithm::Sha256, &bytes),
+                "size": bytes.len(),
+            })
+        });
+        let document = json!({
+            "schemaVersion": 2,
+            "mediaType": MediaType::OCI_MANIFEST,
+            "config": config,
+            "layers": [layer],
+        });
+        let push = ManifestPush::new(Reference::Tag(tag(name)), document.to_string().into());
+        let pushed = self.registry.put_manifest(&self.name, push, &self.caller).await;
+        pushed.unwrap().digest
+    }
+
+    /// What the namespace uses, in bytes.
+    async fn used(&self) -> u64 {
+        let usage = self.store.usage(&self.name).await.unwrap();
+        usage.unwrap().namespace.used
+    }
+
+    /// Where pushes to the namespace end.
+    async fn limit(&self, bytes: u64) {
+        let owner = QuotaOwner::Namespace("org".to_owned());
+        let mut unit = self.store.begin().await.unwrap();
+        let quotas = unit.quotas().unwrap();
+        match quotas.quota(&owner).await.unwrap() {
+            Some(quota) => quotas.resize_quota(quota.id, bytes).await.unwrap(),
+            None => {
+                let id = quotas.insert_quota(&owner, bytes).await.unwrap().unwrap();
+                let reject = QuotaLimitKind::Reject;
+                quotas.insert_limit(id, reject, 100).await.unwrap();
+            }
+        }
+        unit.commit().await.unwrap();
     }
 
     async fn collect(&self) {
@@ -227,6 +298,128 @@ fn a_point_in_time_must_be_one_that_is_remembered() {
             .undo(&none, made, None, UndoMode::Apply, &setup.caller)
             .await;
         assert_eq!(error.unwrap_err().kind(), ErrorKind::NameUnknown);
+    });
+}
+
+#[test]
+fn what_is_immutable_stays_and_is_told() {
+    let mut options = Options::default();
+    options.immutable_tags = true;
+    block_on(async {
+        let setup = setup_with(options);
+        let (one, two) = (setup.push("free", 1).await, digest(2));
+        setup.push("moved", 1).await;
+        let before = setup.tags().await;
+        let at = setup.now();
+        setup.later(SECOND);
+        for name in ["free", "moved", "made"] {
+            setup.push(name, 2).await;
+        }
+        for name in ["moved", "made"] {
+            setup.make_immutable(name, true).await;
+        }
+        setup.later(SECOND);
+        let preview = setup.undo(at, UndoMode::Preview).await.unwrap();
+        let undone = setup.undo(at, UndoMode::Apply).await.unwrap();
+        assert_eq!(undone, preview);
+        let seen: Vec<_> = undone
+            .tags
+            .iter()
+            .map(|undo| (undo.tag.as_str(), undo.action, undo.then, undo.now))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                ("free", UndoAction::Restore, Some(one), Some(two)),
+                ("made", UndoAction::Immutable, None, Some(two)),
+                ("moved", UndoAction::Immutable, Some(one), Some(two)),
+            ]
+        );
+        assert_eq!((undone.restored, undone.ended, undone.immutable), (1, 0, 2));
+        let tags = setup.tags().await;
+        let expected = [("free", one), ("made", two), ("moved", two)];
+        assert!(
+            tags.iter()
+                .map(|(name, digest)| (name.as_str(), *digest))
+                .eq(expected)
+        );
+
+        for name in ["moved", "made"] {
+            setup.make_immutable(name, false).await;
+        }
+        let undone = setup.undo(at, UndoMode::Apply).await.unwrap();
+        assert_eq!((undone.restored, undone.ended, undone.immutable), (1, 1, 0));
+        assert_eq!(setup.tags().await, before);
+    });
+}
+
+#[test]
+fn an_immutable_tag_is_not_erased() {
+    let mut options = Options::default();
+    options.immutable_tags = true;
+    block_on(async {
+        let setup = setup_with(options);
+        let one = setup.push("v1", 1).await;
+        setup.later(SECOND);
+        let two = setup.push("v1", 2).await;
+        setup.make_immutable("v1", true).await;
+        let refused = Err(ErrorKind::TagImmutable);
+        for named in [None, Some(two)] {
+            assert_eq!(setup.erase("v1", Erasure::Present(named)).await, refused);
+        }
+        assert_eq!(setup.rows().await, 2);
+        assert_eq!(setup.tags().await, BTreeMap::from([("v1".to_owned(), two)]));
+        // What it has pointed at before is no part of it.
+        setup.erase("v1", Erasure::Past(one)).await.unwrap();
+        assert_eq!(setup.rows().await, 1);
+        setup.make_immutable("v1", false).await;
+        setup.erase("v1", Erasure::Present(None)).await.unwrap();
+        assert_eq!(setup.rows().await, 0);
+    });
+}
+
+#[test]
+fn an_undo_past_a_quota_is_refused_as_a_whole() {
+    let mut options = Options::default();
+    options.quotas = Some(QuotaOptions::new(None));
+    block_on(async {
+        let setup = setup_with(options);
+        let digests = [
+            setup.push_layer("aa", 600).await,
+            setup.push_layer("bb", 600).await,
+        ];
+        let before = setup.tags().await;
+        let at = setup.now();
+        setup.later(SECOND);
+        for digest in digests {
+            setup.delete(&digest.to_string()).await.unwrap();
+        }
+        setup.push_layer("made", 400).await;
+        // What was pushed lately is held for a while, whether or not anything needs it.
+        setup.later(Duration::from_hours(3));
+        setup.collect().await;
+        assert_eq!(setup.used().await, 402);
+        let (meanwhile, rows) = (setup.tags().await, setup.rows().await);
+
+        // There is room for one of them.
+        setup.limit(1200).await;
+        for mode in [UndoMode::Apply, UndoMode::Preview] {
+            assert_eq!(
+                setup.undo(at, mode).await,
+                Err(ErrorKind::QuotaExceeded),
+                "{mode:?}"
+            );
+            assert_eq!(
+                (setup.tags().await, setup.rows().await),
+                (meanwhile.clone(), rows)
+            );
+            assert_eq!(setup.used().await, 402);
+        }
+        setup.limit(1602).await;
+        let undone = setup.undo(at, UndoMode::Apply).await.unwrap();
+        assert_eq!((undone.restored, undone.ended), (2, 1));
+        assert_eq!(setup.tags().await, before);
+        assert_eq!(setup.used().await, 1602, "what has ended can be brought back");
     });
 }
 

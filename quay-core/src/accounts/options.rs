@@ -123,6 +123,8 @@ pub struct AccountOptions {
     pub repository_states: bool,
     /// `FEATURE_AUTO_PRUNE`.
     pub auto_prune: bool,
+    /// `FEATURE_IMAGE_PULL_STATS`: whether it is told how often tags and manifests were pulled.
+    pub pull_statistics: bool,
     /// `FEATURE_IMMUTABLE_TAGS`.
     pub immutable_tags: bool,
     /// `FEATURE_PUBLIC_CATALOG`.
@@ -222,6 +224,7 @@ impl AccountOptions {
             search_pages: 10,
             repository_states: false,
             auto_prune: false,
+            pull_statistics: false,
             immutable_tags: false,
             public_catalog: false,
             private_on_push: true,

@@ -391,6 +391,7 @@ impl Reader<'_> {
             search_pages: self.count("SEARCH_MAX_RESULT_PAGE_COUNT")?,
             repository_states: self.boolean("FEATURE_REPO_MIRROR")?,
             auto_prune: self.boolean("FEATURE_AUTO_PRUNE")?,
+            pull_statistics: self.boolean("FEATURE_IMAGE_PULL_STATS")?,
             immutable_tags: self.boolean("FEATURE_IMMUTABLE_TAGS")?,
             public_catalog: self.boolean("FEATURE_PUBLIC_CATALOG")?,
             private_on_push: self.boolean("CREATE_PRIVATE_REPO_ON_PUSH")?,

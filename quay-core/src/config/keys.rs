@@ -239,7 +239,7 @@ keys! {
 }
 "metrics" {
     "EXCEPTION_LOG_TYPE" Text r#""FakeSentry""# - [];
-    "FEATURE_IMAGE_PULL_STATS" Boolean "false" - [];
+    "FEATURE_IMAGE_PULL_STATS" Boolean "false" - [in_effect];
     "FEATURE_OTEL_TRACING" Boolean "false" - [];
     "GLOBAL_PROMETHEUS_STATS_FREQUENCY" Number "3600" - [];
     "GREENLET_TRACING" Boolean "true" - [];

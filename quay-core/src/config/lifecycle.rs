@@ -123,6 +123,14 @@ mod tests {
         );
         assert!(config.accounts.auto_prune && config.accounts.immutable_tags);
         assert!(config.registry.immutable_tags && config.registry.last_pulls);
+        assert!(!config.accounts.pull_statistics);
+    }
+
+    #[test]
+    fn pulls_are_counted_for_whoever_wants_to_know() {
+        let config = read(&json!({ "FEATURE_IMAGE_PULL_STATS": true })).unwrap();
+        assert!(config.accounts.pull_statistics && config.registry.last_pulls);
+        assert!(config.registry.auto_prune.is_none());
     }
 
     #[test]

@@ -226,7 +226,7 @@ impl<'a> Reader<'a> {
             immutable_tags: self.boolean("FEATURE_IMMUTABLE_TAGS")?,
             immutable_tags_can_expire: self.boolean("FEATURE_IMMUTABLE_TAGS_CAN_EXPIRE")?,
             auto_prune: self.auto_prune()?,
-            last_pulls: self.boolean("FEATURE_AUTO_PRUNE")?,
+            last_pulls: self.boolean("FEATURE_AUTO_PRUNE")? || self.boolean("FEATURE_IMAGE_PULL_STATS")?,
             ..Options::default()
         })
     }

@@ -9,8 +9,8 @@ use super::unit::MemoryUnit;
 use crate::digest::Digest;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::metadata::{
-    LifecycleStore, PolicyKind, PolicyOwner, PolicyRecord, PolicyTask, PullCount, RatedTag, RepositoryId,
-    TagPosition,
+    LifecycleStore, PolicyKind, PolicyOwner, PolicyRecord, PolicyTask, PullCount, PullTotal, PulledAs,
+    RatedTag, RepositoryId, TagPosition,
 };
 use crate::name::Tag;
 use crate::runtime::Timestamp;
@@ -48,6 +48,21 @@ impl State {
             .take_while(|(of, what, _)| (*of, what) == (repository, digest))
             .cloned()
             .collect()
+    }
+
+    pub(super) fn pull_total(&self, repository: RepositoryId, of: PulledAs<'_>) -> PullTotal {
+        let mut total = PullTotal::default();
+        for ((_, digest, tag), (pulls, last)) in self.pulls.iter().filter(|(key, _)| key.0 == repository) {
+            let counts = match of {
+                PulledAs::Manifest(of) => digest == of,
+                PulledAs::Tag(of) => tag == of.as_str(),
+            };
+            if counts {
+                total.pulls = total.pulls.saturating_add(*pulls);
+                total.last = total.last.max(Some(*last));
+            }
+        }
+        total
     }
 }
 

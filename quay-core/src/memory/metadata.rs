@@ -17,9 +17,9 @@ use crate::error::StoreError;
 use crate::media_type::MediaType;
 use crate::metadata::{
     BlobRecord, Edge, EdgeKind, LabelRecord, LinkedBlob, Lookup, ManifestRecord, ManifestScan, MetadataStore,
-    NewManifest, NewUpload, PageRequest, PolicyKind, PolicyOwner, PolicyRecord, Quota, QuotaOwner, QuotaUse,
-    REFERRERS_BYTES, Referrer, RegistrySize, RepositoryId, RepositoryRecord, TagEntry, TagFilter, TagNames,
-    TagPosition, TagRecord, UnitOfWork, UploadRecord, Usage,
+    NewManifest, NewUpload, PageRequest, PolicyKind, PolicyOwner, PolicyRecord, PullTotal, PulledAs, Quota,
+    QuotaOwner, QuotaUse, REFERRERS_BYTES, Referrer, RegistrySize, RepositoryId, RepositoryRecord, TagEntry,
+    TagFilter, TagNames, TagPosition, TagRecord, UnitOfWork, UploadRecord, Usage,
 };
 use crate::name::{Reference, RepositoryName, Tag};
 use crate::runtime::Timestamp;
@@ -482,6 +482,10 @@ impl MetadataStore for MemoryMetadata {
         owners: &[PolicyOwner],
     ) -> Result<Vec<PolicyRecord>, StoreError> {
         Ok(self.state().policies_of(kind, owners))
+    }
+
+    async fn pulls(&self, repository: RepositoryId, of: PulledAs<'_>) -> Result<PullTotal, StoreError> {
+        Ok(self.state().pull_total(repository, of))
     }
 
     async fn scan(

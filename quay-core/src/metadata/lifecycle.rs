@@ -180,6 +180,34 @@ impl PullCount {
     }
 }
 
+/// What pulls are added up by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a manifest, or a tag")]
+pub enum PulledAs<'a> {
+    /// A manifest, pulled by its digest or by any tag.
+    Manifest(&'a Digest),
+    /// A tag, whatever it pointed at.
+    Tag(&'a Tag),
+}
+
+/// Pulls, added up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct PullTotal {
+    /// How many there were.
+    pub pulls: u64,
+    /// The last of them, if there were any.
+    pub last: Option<Timestamp>,
+}
+
+impl PullTotal {
+    /// So many pulls.
+    #[must_use]
+    pub const fn new(pulls: u64, last: Option<Timestamp>) -> Self {
+        Self { pulls, last }
+    }
+}
+
 /// The life of tags within a unit of work.
 ///
 /// Policies and tasks of a namespace follow it when it is renamed and go with it; those of a repository, and what is

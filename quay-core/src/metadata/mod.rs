@@ -20,7 +20,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use garbage::{GarbageStore, ManifestHolds};
-pub use lifecycle::{LifecycleStore, PolicyKind, PolicyOwner, PolicyRecord, PolicyTask, PullCount, RatedTag};
+pub use lifecycle::{
+    LifecycleStore, PolicyKind, PolicyOwner, PolicyRecord, PolicyTask, PullCount, PullTotal, PulledAs,
+    RatedTag,
+};
 pub use past::PastStore;
 pub use quota::{Quota, QuotaLimit, QuotaLimitKind, QuotaOwner, QuotaStore, QuotaUse, RegistrySize, Usage};
 pub use record::{
@@ -228,6 +231,13 @@ pub trait MetadataStore: Debug + Send + Sync + 'static {
         Ok(Vec::new())
     }
 
+    /// What is recorded of pulls in a repository, added up. Those of manifests that are gone do not count. A store
+    /// that records none finds none. Cost: one statement over the rows of one manifest, or of one tag.
+    async fn pulls(&self, repository: RepositoryId, of: PulledAs<'_>) -> Result<PullTotal, StoreError> {
+        let _ = (repository, of);
+        Ok(PullTotal::default())
+    }
+
     /// An upload session by id. Cost: one indexed row.
     async fn upload(&self, id: &str) -> Result<Option<UploadRecord>, StoreError>;
 
@@ -346,6 +356,10 @@ impl<T: MetadataStore + ?Sized> MetadataStore for Arc<T> {
         owners: &[PolicyOwner],
     ) -> Result<Vec<PolicyRecord>, StoreError> {
         (**self).policies(kind, owners).await
+    }
+
+    async fn pulls(&self, repository: RepositoryId, of: PulledAs<'_>) -> Result<PullTotal, StoreError> {
+        (**self).pulls(repository, of).await
     }
 
     async fn upload(&self, id: &str) -> Result<Option<UploadRecord>, StoreError> {

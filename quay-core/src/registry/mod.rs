@@ -70,7 +70,7 @@ pub use collect::{Collected, Verdict, judge};
 pub use condition::Condition;
 pub use erase::Erasure;
 pub use images::{ImageChain, ListedImage, TaggedImages};
-pub use lifecycle::{AutoPrune, PolicyRun, PreviewPlace, Previewed, PreviewedTag};
+pub use lifecycle::{AutoPrune, PolicyRun, PreviewPlace, Previewed, PreviewedTag, TagPulls};
 pub(crate) use lifecycle::{Preview, PreviewOwner, preview};
 pub use lists::{CatalogPage, ReferrerPage, TagPage};
 pub use manifests::{ManifestPush, PushedManifest};
@@ -184,7 +184,8 @@ pub struct Options {
     pub immutable_tags_can_expire: bool,
     /// How tags are pruned by policies (`FEATURE_AUTO_PRUNE`); not at all when absent.
     pub auto_prune: Option<AutoPrune>,
-    /// Whether it is recorded when tags and manifests were last pulled, where the store keeps that.
+    /// Whether it is recorded how often tags and manifests were pulled and when last, where the store keeps that
+    /// (`FEATURE_IMAGE_PULL_STATS`, and `FEATURE_AUTO_PRUNE`, whose policies look at it).
     pub last_pulls: bool,
     /// How manifests are scanned, and whether pulls depend on it; they are not where it is absent.
     pub scanning: Option<Scanning>,

@@ -136,7 +136,8 @@ impl Registry {
     ///
     /// # Errors
     /// [`ErrorKind::Rejected`] for a time that is to come, before the repository was made, or longer ago than the
-    /// time machine reaches; what keeps the caller from changing the repository, or a store's.
+    /// time machine reaches; [`ErrorKind::QuotaExceeded`] when what would come back is too much, in a preview as well;
+    /// what keeps the caller from changing the repository, or a store's.
     pub async fn undo(
         &self,
         name: &RepositoryName,
@@ -254,10 +255,9 @@ impl Registry {
             }
             tags.push(tag);
         }
-        if mode == UndoMode::Apply {
-            self.settle_quota(&mut *unit, &record.name, repository, now)
-                .await?;
-        }
+        // What is brought back counts in a preview too: it tells what would be refused.
+        self.settle_quota(&mut *unit, &record.name, repository, now)
+            .await?;
         let last = names.last().filter(|_| names.len() == page.limit).cloned();
         Ok(Step { tags, last })
     }

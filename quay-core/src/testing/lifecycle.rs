@@ -4,8 +4,8 @@ use super::metadata::{at, digest, ensure_repository, name, push, tag};
 use super::{Failure, Instance, ensure};
 use crate::error::StoreErrorKind;
 use crate::metadata::{
-    LifecycleStore, MetadataStore, PageRequest, PolicyKind, PolicyOwner, PolicyRecord, PullCount,
-    RepositoryId, TagFilter, TagPosition, TagTarget, UnitOfWork,
+    LifecycleStore, MetadataStore, PageRequest, PolicyKind, PolicyOwner, PolicyRecord, PullCount, PullTotal,
+    PulledAs, RepositoryId, TagFilter, TagPosition, TagTarget, UnitOfWork,
 };
 
 type Store = dyn MetadataStore;
@@ -388,6 +388,8 @@ pub(super) async fn pulls_add_up(instance: &mut dyn Instance<Store>) -> Outcome 
         .count_pulls(&[
             count("first", Some(v1.clone()), 3, 40),
             count("first", None, 1, 30),
+            // The tag has pointed elsewhere.
+            count("second", Some(v1.clone()), 4, 45),
         ])
         .await?;
     let seen = pulls(&mut *unit, repository, "first").await?;
@@ -398,7 +400,29 @@ pub(super) async fn pulls_add_up(instance: &mut dyn Instance<Store>) -> Outcome 
     let seen = pulls(&mut *unit, repository, "unknown").await?;
     ensure!(seen.is_empty(), "pulls of what is not there are {seen:?}");
     let seen = pulls(&mut *unit, repository, "second").await?;
-    ensure!(seen.is_empty(), "pulls of another manifest are {seen:?}");
+    ensure!(
+        seen == [("v1".to_owned(), 4, 45)],
+        "pulls of another manifest are {seen:?}"
+    );
+    unit.commit().await?;
+    let (first, v2) = (digest("first"), tag("v2")?);
+    for (of, expected) in [
+        (PulledAs::Manifest(&first), PullTotal::new(7, Some(at(50)))),
+        (PulledAs::Tag(&v1), PullTotal::new(9, Some(at(50)))),
+        (PulledAs::Tag(&v2), PullTotal::default()),
+    ] {
+        let seen = store.pulls(repository, of).await?;
+        ensure!(
+            seen == expected,
+            "the pulls of {of:?} are {seen:?}, not {expected:?}"
+        );
+        let elsewhere = store.pulls(repository + 1000, of).await?;
+        ensure!(
+            elsewhere == PullTotal::default(),
+            "another repository has {elsewhere:?}"
+        );
+    }
+    let mut unit = store.begin().await?;
     let Some(garbage) = unit.garbage() else {
         return Ok(());
     };
@@ -409,6 +433,11 @@ pub(super) async fn pulls_add_up(instance: &mut dyn Instance<Store>) -> Outcome 
         "of a manifest that is gone there are still {seen:?}"
     );
     unit.commit().await?;
+    let seen = store.pulls(repository, PulledAs::Tag(&v1)).await?;
+    ensure!(
+        seen == PullTotal::new(4, Some(at(45))),
+        "of a tag whose manifest is gone there are {seen:?}"
+    );
     Ok(())
 }
 

@@ -119,12 +119,15 @@ pub(super) async fn what_is_erased_is_gone_and_looked_at(instance: &mut dyn Inst
     let store = instance.store();
     past(&mut *store.begin().await?)?;
     let repository = lived_in(&*store).await?;
+    // It has pointed at another manifest in between, which is another matter.
+    push(&*store, "a/b", "moved", "three", 90).await?;
     let mut unit = store.begin().await?;
     let digest = manifest("one").digest;
     let found = unit.manifests().find(repository, &digest).await?;
     let one = found.map(|row| row.id).unwrap_or_default();
     if let Some(garbage) = unit.garbage() {
-        garbage.settle(&[one]).await?;
+        let due = garbage.reviews(repository, at(100), 9).await?;
+        garbage.settle(&due).await?;
     }
     for (name, now, expected) in [
         ("still", 100, 0),
@@ -144,7 +147,7 @@ pub(super) async fn what_is_erased_is_gone_and_looked_at(instance: &mut dyn Inst
     }
     let history = unit.tags().history(repository, &tag("moved")?, None, 9).await?;
     ensure!(
-        history.len() == 1 && history.iter().all(|row| row.end.is_none()),
+        history.len() == 2 && history.iter().filter(|row| row.end.is_none()).count() == 1,
         "what is left of an erased past is {history:?}"
     );
     let live = unit.tags().live(repository, &[tag("still")?], at(100)).await?;

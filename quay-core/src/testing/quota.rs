@@ -117,6 +117,7 @@ pub(super) async fn deleted_manifests_let_go_of_what_they_used(
 ) -> Outcome {
     let store = instance.store();
     let mut unit = store.begin().await?;
+    quotas(&mut *unit)?;
     let repository = ensure_repository(&mut *unit, "a/x").await?;
     for seed in ["three", "eleven"] {
         link(&mut *unit, repository, seed, 10).await?;

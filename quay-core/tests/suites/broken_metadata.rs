@@ -11,9 +11,9 @@ use quay_core::memory::MemoryMetadata;
 use quay_core::metadata::{
     BlobIndex, BlobRecord, GarbageStore, LabelRecord, LabelStore, LifecycleStore, LinkedBlob, Lookup,
     ManifestRecord, ManifestStore, NewBlob, NewManifest, NewUpload, Outbox, OutboxRow, PageRequest,
-    PolicyKind, PolicyOwner, PolicyRecord, PolicyTask, PullCount, PutOutcome, RatedTag, Referrer,
-    RepositoryId, RepositoryRecord, RepositoryStore, StoredManifest, TagEntry, TagFilter, TagPosition,
-    TagRecord, TagStore, TagTarget, UnitOfWork, UploadRecord, UploadStore,
+    PolicyKind, PolicyOwner, PolicyRecord, PolicyTask, PullCount, PullTotal, PulledAs, PutOutcome, RatedTag,
+    Referrer, RepositoryId, RepositoryRecord, RepositoryStore, StoredManifest, TagEntry, TagFilter,
+    TagPosition, TagRecord, TagStore, TagTarget, UnitOfWork, UploadRecord, UploadStore,
 };
 use quay_core::runtime::Timestamp;
 use quay_core::{Digest, MediaType, MetadataStore, Reference, RepositoryName, StoreError, Tag};
@@ -24,6 +24,7 @@ type Rows<T> = Result<Vec<T>, StoreError>;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum RowFault {
+    Nothing,
     ForgetsCommits,
     CommitsWhatWasDropped,
     RemembersOldAnswers,
@@ -56,6 +57,8 @@ enum RowFault {
     RemembersEverything,
     PoliciesOfAnybody,
     PoliciesOfOneOwner,
+    TagsHaveNoPulls,
+    PullsAreNeverOver,
     RatesOldestFirst,
     RatesFromTheStart,
     NeverPulled,
@@ -653,6 +656,16 @@ impl MetadataStore for BrokenMetadata {
         self.inner.policies(kind, owners).await
     }
 
+    async fn pulls(&self, repository: RepositoryId, of: PulledAs<'_>) -> Result<PullTotal, StoreError> {
+        let total = self.inner.pulls(repository, of).await?;
+        let distorted = match (self.fault, of) {
+            (RowFault::TagsHaveNoPulls, PulledAs::Tag(_)) => PullTotal::default(),
+            (RowFault::PullsAreNeverOver, _) => PullTotal::new(total.pulls, None),
+            _ => total,
+        };
+        Ok(distorted)
+    }
+
     async fn upload(&self, id: &str) -> Result<Option<UploadRecord>, StoreError> {
         self.inner.upload(id).await
     }
@@ -668,7 +681,7 @@ impl MetadataStore for BrokenMetadata {
 #[test]
 fn every_broken_metadata_store_is_caught() {
     use RowFault::*;
-    for fault in [
+    let faults = [
         ForgetsCommits,
         CommitsWhatWasDropped,
         RemembersOldAnswers,
@@ -701,6 +714,8 @@ fn every_broken_metadata_store_is_caught() {
         RemembersEverything,
         PoliciesOfAnybody,
         PoliciesOfOneOwner,
+        TagsHaveNoPulls,
+        PullsAreNeverOver,
         RatesOldestFirst,
         RatesFromTheStart,
         NeverPulled,
@@ -711,7 +726,9 @@ fn every_broken_metadata_store_is_caught() {
         TasksBeginNever,
         CountsTheLastAlone,
         LatestPullWins,
-    ] {
+    ];
+    let is_missed = |fault: &RowFault| {
+        let fault = *fault;
         let report = run_metadata(move || {
             Arc::new(BrokenMetadata {
                 inner: MemoryMetadata::new(),
@@ -719,6 +736,21 @@ fn every_broken_metadata_store_is_caught() {
                 old: std::sync::Mutex::default(),
             })
         });
-        assert!(!report.failed.is_empty(), "{fault:?} was not caught");
-    }
+        report.failed.is_empty()
+    };
+    let missed: Vec<RowFault> = faults.into_iter().filter(is_missed).collect();
+    assert!(missed.is_empty(), "{missed:?} were not caught");
+}
+
+#[test]
+fn the_decorator_alone_breaks_nothing() {
+    // A store whose decorator fails by itself would be caught for any fault.
+    let report = run_metadata(|| {
+        Arc::new(BrokenMetadata {
+            inner: MemoryMetadata::new(),
+            fault: RowFault::Nothing,
+            old: std::sync::Mutex::default(),
+        })
+    });
+    report.assert_passed();
 }

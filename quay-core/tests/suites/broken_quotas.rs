@@ -17,6 +17,7 @@ use crate::run_metadata;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fault {
+    Nothing,
     NamespaceIsTheRepository,
     NothingGrows,
     GrowsWhatIsThere,
@@ -323,4 +324,15 @@ fn every_store_that_counts_wrong_is_caught() {
         });
         assert!(!report.failed.is_empty(), "{fault:?} was not caught");
     }
+}
+
+#[test]
+fn the_decorator_alone_counts_right() {
+    let report = run_metadata(|| {
+        Arc::new(Broken {
+            inner: MemoryMetadata::new(),
+            fault: Fault::Nothing,
+        })
+    });
+    report.assert_passed();
 }

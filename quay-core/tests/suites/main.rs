@@ -6,6 +6,7 @@
 mod broken_auth;
 mod broken_blobs;
 mod broken_metadata;
+mod broken_pasts;
 mod broken_quotas;
 mod broken_scanners;
 

@@ -32,6 +32,7 @@ use crate::response::{Answer, AnswerExt as _, answer, without_body};
 use crate::service::{RequestIds, request_span};
 
 const RECOVERY: &str = "requestRecoveryEmail";
+const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
 const NEXT_CSRF_TOKEN: HeaderName = HeaderName::from_static("x-next-csrf-token");
 
 /// Quay's REST API below `/api/v1`.
@@ -89,7 +90,11 @@ impl ApiService {
                 allowed,
             } => {
                 let answered = self.operate(operation, parameters, &parts, body).await;
-                with_cors(self.told(answered), &allowed)
+                let mut answer = self.told(answered);
+                if operation.is(AuthFlag::Deprecated) {
+                    answer = answer.with_static(DEPRECATION, "true");
+                }
+                with_cors(answer, &allowed)
             }
         }
     }

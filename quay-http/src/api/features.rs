@@ -17,6 +17,7 @@ fn is_on(feature: &str, options: &AccountOptions) -> bool {
         "FEATURE_QUOTA_MANAGEMENT" => options.quota_management,
         "FEATURE_EDIT_QUOTA" => options.edit_quota,
         "FEATURE_AUTO_PRUNE" => options.auto_prune,
+        "FEATURE_IMAGE_PULL_STATS" => options.pull_statistics,
         "FEATURE_IMMUTABLE_TAGS" => options.immutable_tags,
         "FEATURE_ASSIGN_OAUTH_TOKEN" => options.assign_oauth_tokens,
         "PERMANENTLY_DELETE_TAGS" => options.permanently_delete_tags,

@@ -8,6 +8,7 @@ mod organizations;
 mod past;
 mod permissions;
 mod policies;
+mod pulls;
 mod quotas;
 mod repositories;
 mod robots;
@@ -202,6 +203,7 @@ handlers! {
     "getLoggedInUser" => users::me_call,
     "getManifestLabel" => manifests::get_label,
     "getMatchingEntities" => search::entities,
+    "getManifestPullStatistics" => pulls::of_manifest,
     "getOrgImmutabilityPolicy" => policies::get_immutability,
     "getOrgRobot" => robots::get,
     "getOrgRobotFederation" => robots::federation,
@@ -224,11 +226,13 @@ handlers! {
     "getUserQuota" => quotas::own,
     "getUserQuotaLimit" => quotas::own_limit,
     "getRepo" => repositories::get,
+    "getRepoImageSecurity" => security::of_image,
     "getRepoManifest" => manifests::get,
     "getRepositoryAutoPrunePolicy" => policies::get_prune,
     "getRepositoryImmutabilityPolicy" => policies::get_immutability,
     "getRepoManifestSecurity" => security::of_manifest,
     "getServiceKey" => superusers::get_key,
+    "getTagPullStatistics" => pulls::of_tag,
     "getTeamPermissions" => permissions::get_team,
     "getTokens" => super::repotoken::gone,
     "getUserAuthorization" => users::one_authorization,

@@ -129,6 +129,8 @@ pub(crate) enum AuthFlag {
     NoCsrf,
     /// Refuses with a message and no type.
     BareDenial,
+    /// Its answers say that it will go.
+    Deprecated,
     /// Something that concerns the handler, if anybody.
     #[serde(other)]
     Other,

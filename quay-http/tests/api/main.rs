@@ -7,6 +7,7 @@ mod description;
 mod federation;
 mod humans;
 mod policies;
+mod pulls;
 mod roles;
 mod routing;
 mod search;

@@ -109,7 +109,7 @@ async fn a_policy_is_written_tried_and_carried_out() {
 
     let run = host.registry.run_policies(100).await.unwrap();
     assert_eq!(run.pruned, 4, "{run:?}");
-    assert_eq!(alive(&host).await, ["t06", "t05", "t04", "latest"]);
+    assert_eq!(alive(&host).await, ["t06", "t05", "t04", "latest", "old"]);
     let logged = log::entries(&host.database()).await;
     let pruned: Vec<_> = logged
         .iter()
@@ -315,7 +315,10 @@ async fn immutable_tags_are_told_and_kept() {
         .iter()
         .map(|tag| (tag["name"].as_str().unwrap(), tag["immutable"].as_bool().unwrap()))
         .collect();
-    assert_eq!(immutable, [("t01", true), ("t00", true), ("latest", false)]);
+    assert_eq!(
+        immutable,
+        [("t01", true), ("t00", true), ("latest", false), ("old", false)]
+    );
 
     let run = host.registry.run_policies(100).await.unwrap();
     assert_eq!(run.marked, 2, "{run:?}");

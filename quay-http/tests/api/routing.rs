@@ -81,6 +81,10 @@ async fn what_is_switched_off_is_a_page_that_is_not_there() {
         "/api/v1/recovery",
         "/api/v1/user/initialize",
         "/api/v1/nothing",
+        "/api/v1/repository/devel/app/tag/latest/pull_statistics",
+        // Nobody is billed here, so there is no number of private repositories to keep to.
+        "/api/v1/user/private",
+        "/api/v1/organization/devel/private",
         "/api/v2/user/",
         "/api",
     ] {

@@ -113,3 +113,42 @@ async fn where_nothing_is_scanned_there_is_no_such_page() {
     let digest = put(&host, "scanned", ScanStatus::Scanned).await;
     assert_eq!(seen(&host, &digest, "").await.0, 404);
 }
+
+#[tokio::test]
+async fn an_image_is_as_its_manifest_is() {
+    let host = fresh(registry()).await;
+    let id = "1".repeat(64);
+    let cookie = host.fresh_cookie("uuid-admin", "csrf");
+    let headers = [("cookie", cookie.as_str())];
+    let path = format!("/api/v1/repository/org/app/image/{id}/security");
+    let seen = host.ask("GET", &path, &headers, "").await;
+    assert_eq!(seen.status, 200, "{}", seen.text());
+    assert_eq!(seen.header("deprecation"), "true");
+    assert_eq!(seen.json(), json!({ "status": "queued", "data": null }));
+
+    let name = RepositoryName::from_path("org/app").unwrap();
+    let reference = quay_core::Reference::parse("old").unwrap();
+    let found = host
+        .registry
+        .manifest(&name, &reference, &quay_core::Caller::system())
+        .await;
+    let digest = found.unwrap().digest;
+    let mut unit = host.accounts.store().begin_accounts().await.unwrap();
+    let repository = unit.repositories().find(&name).await.unwrap().unwrap().id;
+    let manifest = unit
+        .manifests()
+        .find(repository, &digest)
+        .await
+        .unwrap()
+        .unwrap()
+        .id;
+    let record = ScanRecord::new(ScanStatus::Failed, quay_core::runtime::Timestamp::from_millis(0));
+    let scans = unit.scans().unwrap();
+    scans.save(repository, manifest, &digest, &record).await.unwrap();
+    unit.commit().await.unwrap();
+    let seen = host.ask("GET", &path, &headers, "").await;
+    assert_eq!(seen.json(), json!({ "status": "failed", "data": null }));
+
+    let other = host.get("/api/v1/error/not_found").await;
+    assert!(other.headers.get("deprecation").is_none());
+}

@@ -155,6 +155,7 @@ pub(crate) fn everything() -> AccountOptions {
     options.repository_states = true;
     options.quota_management = true;
     options.auto_prune = true;
+    options.pull_statistics = true;
     options.immutable_tags = true;
     options.permanently_delete_tags = true;
     options.security_scanner = true;

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use quay_core::metadata::{
-    LifecycleStore, PolicyKind, PolicyOwner, PolicyRecord, PolicyTask, PullCount, RatedTag, RepositoryId,
-    TagPosition,
+    LifecycleStore, PolicyKind, PolicyOwner, PolicyRecord, PolicyTask, PullCount, PullTotal, PulledAs,
+    RatedTag, RepositoryId, TagPosition,
 };
 use quay_core::runtime::Timestamp;
 use quay_core::{Digest, StoreError, Tag};
@@ -57,6 +57,28 @@ async fn policies(
 }
 
 impl SqlMetadata {
+    pub(super) async fn read_pulls(
+        &self,
+        repository: RepositoryId,
+        of: PulledAs<'_>,
+    ) -> Result<PullTotal, StoreError> {
+        let (column, value) = match of {
+            PulledAs::Manifest(digest) => ("digest", digest.to_string()),
+            PulledAs::Tag(tag) => ("tag", tag.as_str().to_owned()),
+        };
+        let sql = format!(
+            "SELECT CAST(COALESCE(SUM(pulls), 0) AS BIGINT), COALESCE(MAX(last_ms), 0) FROM qr_pull \
+             WHERE repository_id = ? AND {column} = ?"
+        );
+        let rows = self.rows(sql, values![repository, value]).await?;
+        let Some(row) = rows.first() else {
+            return Ok(PullTotal::default());
+        };
+        let pulls = row.size(0)?;
+        let last = Timestamp::from_millis(row.int(1)?);
+        Ok(PullTotal::new(pulls, (pulls > 0).then_some(last)))
+    }
+
     pub(super) async fn read_policies(
         &self,
         kind: PolicyKind,

@@ -44,8 +44,8 @@ use async_trait::async_trait;
 use quay_core::StoreError;
 use quay_core::metadata::{
     BlobRecord, LabelRecord, LinkedBlob, Lookup, ManifestRecord, ManifestScan, MetadataStore, PageRequest,
-    PolicyKind, PolicyOwner, PolicyRecord, QuotaUse, Referrer, RepositoryId, RepositoryRecord, TagEntry,
-    TagFilter, TagPosition, UnitOfWork, UploadRecord, Usage,
+    PolicyKind, PolicyOwner, PolicyRecord, PullTotal, PulledAs, QuotaUse, Referrer, RepositoryId,
+    RepositoryRecord, TagEntry, TagFilter, TagPosition, UnitOfWork, UploadRecord, Usage,
 };
 #[cfg(feature = "sqlite")]
 use quay_core::runtime::Spawner;
@@ -319,6 +319,10 @@ impl MetadataStore for SqlMetadata {
         owners: &[PolicyOwner],
     ) -> Result<Vec<PolicyRecord>, StoreError> {
         self.read_policies(kind, owners).await
+    }
+
+    async fn pulls(&self, repository: RepositoryId, of: PulledAs<'_>) -> Result<PullTotal, StoreError> {
+        self.read_pulls(repository, of).await
     }
 
     async fn upload(&self, id: &str) -> Result<Option<UploadRecord>, StoreError> {

@@ -58,6 +58,7 @@ const EVERY_KEY: &str = r#"{
         "SEARCH_RESULTS_PER_PAGE": 25, "SEARCH_MAX_RESULT_PAGE_COUNT": 4,
         "FEATURE_REPO_MIRROR": true,
         "FEATURE_AUTO_PRUNE": true,
+        "FEATURE_IMAGE_PULL_STATS": true,
         "FEATURE_IMMUTABLE_TAGS": true,
         "FEATURE_PUBLIC_CATALOG": true,
         "CREATE_PRIVATE_REPO_ON_PUSH": false,

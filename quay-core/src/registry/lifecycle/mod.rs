@@ -3,6 +3,7 @@
 mod immutability;
 mod preview;
 mod prune;
+mod pull_statistics;
 mod pulls;
 mod push;
 mod work;
@@ -12,6 +13,7 @@ use std::time::Duration;
 pub(super) use immutability::refusal;
 pub(crate) use preview::{Owner as PreviewOwner, Preview, preview};
 pub use preview::{PreviewPlace, Previewed, PreviewedTag};
+pub use pull_statistics::TagPulls;
 pub(super) use pulls::PullCounts;
 pub(super) use push::TagPush;
 pub use work::PolicyRun;

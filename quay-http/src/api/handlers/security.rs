@@ -3,7 +3,7 @@
 use http::StatusCode;
 use quay_core::registry::Security;
 use quay_core::scanner::{Feature, Report, Severity, Vulnerability};
-use quay_core::{Digest, Error, ErrorKind};
+use quay_core::{Digest, Error, ErrorKind, RepositoryName};
 use serde_json::{Value, json};
 
 use super::super::exchange::Exchange;
@@ -78,10 +78,23 @@ pub(super) async fn of_manifest(exchange: Exchange) -> Result<Reply, Error> {
         let error = Error::new(ErrorKind::NotFound, "Not Found");
         return Err(wrong_read(&exchange, error).await);
     };
+    answer(&exchange, name, &digest).await
+}
+
+/// What is wrong with the manifest that an image is in: images have no scans of their own.
+pub(super) async fn of_image(exchange: Exchange) -> Result<Reply, Error> {
+    let name = exchange.repository()?;
+    let id = exchange.path.get("imageid");
+    let found = exchange.state.registry.image(name, id, &exchange.caller).await;
+    let digest = found.map_err(|error| told(error, &exchange))?.digest;
+    answer(&exchange, name, &digest).await
+}
+
+async fn answer(exchange: &Exchange, name: &RepositoryName, digest: &Digest) -> Result<Reply, Error> {
     let registry = &exchange.state.registry;
-    match registry.security(name, &digest, &exchange.caller).await {
-        Ok(security) if security.unreachable.is_some() => Ok(unreachable(&exchange)),
-        Ok(security) => Ok(shown(&exchange, &security)),
-        Err(error) => Err(told(error, &exchange)),
+    match registry.security(name, digest, &exchange.caller).await {
+        Ok(security) if security.unreachable.is_some() => Ok(unreachable(exchange)),
+        Ok(security) => Ok(shown(exchange, &security)),
+        Err(error) => Err(told(error, exchange)),
     }
 }

@@ -221,6 +221,7 @@ fn repositories() -> Vec<Row> {
 
 fn tags() -> Vec<Row> {
     const LATEST: &str = "/repository/org/app/tag/latest";
+    const PULLS: &str = "/repository/org/app/tag/latest/pull_statistics";
     const MOVED: &[&str] = &[
         "manifest_digest",
         "namespace",
@@ -241,6 +242,10 @@ fn tags() -> Vec<Row> {
             200,
         ),
         row("listRepoTags", "GET", "/repository/org/none/tag/", Who::NamespaceReader, 404),
+        row("getTagPullStatistics", "GET", PULLS, Who::RepositoryReader, 200),
+        row("getTagPullStatistics", "GET", "/repository/org/open/tag/latest/pull_statistics", Who::Anybody, 200),
+        row("getTagPullStatistics", "GET", "/repository/org/app/tag/none/pull_statistics", Who::RepositoryReader, 404),
+        row("getTagPullStatistics", "GET", "/repository/org/none/tag/latest/pull_statistics", Who::NamespaceReader, 404),
         row("changeTag", "PUT", LATEST, WRITER, 201)
             .body(r#"{"manifest_digest":"sha256:bdd2b8d6b319e783f9b0a35e506ce4b169c135577390a78cc0072566b038ce7f"}"#)
             .log("move_tag", "org", MOVED),
@@ -309,6 +314,7 @@ fn tags() -> Vec<Row> {
 fn manifests() -> Vec<Row> {
     const NEW: &str = "/repository/org/app/manifest/sha256:ef1c955332214e3597c2c7b50d13a24476db032200d9e556020adcf78bbfbf67";
     const LABELS: &str = "/repository/org/app/manifest/sha256:ef1c955332214e3597c2c7b50d13a24476db032200d9e556020adcf78bbfbf67/labels";
+    const PULLS: &str = "/repository/org/app/manifest/sha256:ef1c955332214e3597c2c7b50d13a24476db032200d9e556020adcf78bbfbf67/pull_statistics";
     const GIVEN: &str = "/repository/org/app/manifest/sha256:ef1c955332214e3597c2c7b50d13a24476db032200d9e556020adcf78bbfbf67/labels/was-given";
     const CAME_ALONG: &str = "/repository/org/app/manifest/sha256:ef1c955332214e3597c2c7b50d13a24476db032200d9e556020adcf78bbfbf67/labels/came-along";
     const WRITER: Who = Who::RepositoryWriter;
@@ -339,6 +345,20 @@ fn manifests() -> Vec<Row> {
             "getRepoManifestSecurity",
             "GET",
             "/repository/org/open/manifest/sha256:00/security",
+            Who::Anybody,
+            404,
+        ),
+        row(
+            "getManifestPullStatistics",
+            "GET",
+            PULLS,
+            Who::RepositoryReader,
+            200,
+        ),
+        row(
+            "getManifestPullStatistics",
+            "GET",
+            "/repository/org/open/manifest/sha256:00/pull_statistics",
             Who::Anybody,
             404,
         ),
@@ -402,6 +422,20 @@ fn images() -> Vec<Row> {
             404,
         ),
         row("getImage", "GET", IMAGE, READER, 200),
+        row(
+            "getRepoImageSecurity",
+            "GET",
+            "/repository/org/app/image/1111111111111111111111111111111111111111111111111111111111111111/security?vulnerabilities=true",
+            Who::RepositoryPuller,
+            200,
+        ),
+        row(
+            "getRepoImageSecurity",
+            "GET",
+            "/repository/org/app/image/0badcafe/security",
+            Who::RepositoryPuller,
+            404,
+        ),
         // What the tag points at is no image.
         row(
             "listTagImages",
