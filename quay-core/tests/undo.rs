@@ -188,13 +188,12 @@ impl Setup {
         let owner = QuotaOwner::Namespace("org".to_owned());
         let mut unit = self.store.begin().await.unwrap();
         let quotas = unit.quotas().unwrap();
-        match quotas.quota(&owner).await.unwrap() {
-            Some(quota) => quotas.resize_quota(quota.id, bytes).await.unwrap(),
-            None => {
-                let id = quotas.insert_quota(&owner, bytes).await.unwrap().unwrap();
-                let reject = QuotaLimitKind::Reject;
-                quotas.insert_limit(id, reject, 100).await.unwrap();
-            }
+        if let Some(quota) = quotas.quota(&owner).await.unwrap() {
+            quotas.resize_quota(quota.id, bytes).await.unwrap();
+        } else {
+            let id = quotas.insert_quota(&owner, bytes).await.unwrap().unwrap();
+            let reject = QuotaLimitKind::Reject;
+            quotas.insert_limit(id, reject, 100).await.unwrap();
         }
         unit.commit().await.unwrap();
     }
