@@ -326,6 +326,7 @@ fn the_oci_conformance_tool_finds_nothing_with_sparse_manifests() {
 /// An index of four platforms, a signature of it as cosign stores them, and an SBOM that is about one of its
 /// images: while the index has a tag everything stays, without any tag of its own; then everything goes.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one life, from the push to the end")]
 fn an_index_with_what_is_about_it_stays_and_goes_as_one() {
     const COLLECTS: &str = "GARBAGE_COLLECTION_FREQUENCY: 1\nDEFAULT_TAG_EXPIRATION: 0s\n\
                             TAG_EXPIRATION_OPTIONS: [0s]\nPUSH_TEMP_TAG_EXPIRATION_SEC: 1\n";
