@@ -1,6 +1,11 @@
 //! That what people look at of repositories costs what its page costs, however many tags and repositories there
 //! are. `MANY_TAGS=1000000` in the environment compares with as many, in minutes.
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "tests"
+)]
 
 mod support;
 
