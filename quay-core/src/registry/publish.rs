@@ -69,8 +69,8 @@ impl Registry {
         detached(&*self.0.runtime.spawner, async move {
             let session = this.claim_session(session).await?;
             let outcome = this.finish(&session, target, digest, chunk, Row::Recorded).await;
-            if outcome.is_err() {
-                this.release(&session).await;
+            if let Err(error) = &outcome {
+                this.let_go(&session, error).await;
             }
             outcome
         })

@@ -134,6 +134,17 @@ impl Registry {
         }
     }
 
+    /// Ends a request that failed. A session that a quota has no room for goes at once: clients do not come back to
+    /// it, and what it holds is wanted by others.
+    pub(super) async fn let_go(&self, session: &Session, error: &Error) {
+        if error.kind() == ErrorKind::QuotaExceeded
+            && let Err(error) = self.discard(session).await
+        {
+            tracing::warn!(%error, "an upload without room could not be removed, the sweep will do it");
+        }
+        self.release(session).await;
+    }
+
     async fn try_release(&self, session: &Session) -> Result<bool, Error> {
         let record = &session.record;
         let upload = &record.upload;

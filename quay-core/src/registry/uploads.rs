@@ -195,8 +195,8 @@ impl Registry {
         detached(&*self.0.runtime.spawner, async move {
             let session = this.claim_session(session).await?;
             let outcome = this.append(&session, chunk).await;
-            if outcome.is_err() {
-                this.release(&session).await;
+            if let Err(error) = &outcome {
+                this.let_go(&session, error).await;
             }
             outcome
         })

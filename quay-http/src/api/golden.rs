@@ -116,7 +116,8 @@ const ROUTES: &str = "
 | `GET /confirm`, `/recovery`, `/confirminvite` | yes | the links in mails |
 | `/keys/services/{service}/keys`, `/keys/services/{service}/keys/{kid}` | yes | the key server |
 | `POST /webhooks/push/trigger/{uuid}` | no | builds |
-| `GET /c1/squash/{namespace}/{repository}/{tag}` | no | squashed images |
+| `GET /c1/squash/{namespace}/{repository}/{tag}`, `/c1/aci/...` | yes | squashed images; `FEATURE_ACI_CONVERSION` |
+| `/v1/...` | yes | Docker's first protocol, its search apart |
 | `/cnr/...` | no | application registry |
 | `GET /exportedlogs/{file_id}` | no | |
 | `GET /realtime/user/subscribe` | no | |

@@ -2,6 +2,7 @@
 //! made, by a thread that may wait.
 
 use std::io::{self, BufWriter, Read, Write};
+use std::time::Duration;
 
 use bytes::Bytes;
 use flate2::Compression;
@@ -15,6 +16,7 @@ use quay_core::{Registry, StoreError};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use tar::{EntryType, Header};
+use tokio::runtime::Handle;
 
 use super::entries::filling;
 use super::layer;
@@ -25,14 +27,44 @@ const PIECE: usize = 64 << 10;
 /// Pieces that wait for the client.
 pub(super) const WAITING: usize = 8;
 
-/// Hands what is written to whoever answers the request.
-pub(super) struct Pipe(pub(super) mpsc::Sender<Result<Bytes, StoreError>>);
+/// Hands what is written to whoever answers the request, for as long as pieces are taken.
+pub(super) struct Pipe {
+    sender: mpsc::Sender<Result<Bytes, StoreError>>,
+    /// How long a piece may wait: whoever takes none keeps others from their turn.
+    patience: Duration,
+    /// Whether one has waited in vain.
+    given_up: bool,
+}
+
+impl Pipe {
+    pub(super) const fn new(sender: mpsc::Sender<Result<Bytes, StoreError>>, patience: Duration) -> Self {
+        Self {
+            sender,
+            patience,
+            given_up: false,
+        }
+    }
+}
 
 impl Write for Pipe {
     fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
         // A client that has gone needs no more.
-        let sent = block_on(self.0.send(Ok(Bytes::copy_from_slice(piece))));
+        // What is closed behind a failure must not wait once more.
+        if std::mem::replace(&mut self.given_up, true) {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let sending = self.sender.send(Ok(Bytes::copy_from_slice(piece)));
+        let sent = match Handle::try_current() {
+            Ok(runtime) => {
+                let patience = self.patience;
+                let sent = runtime.block_on(async { tokio::time::timeout(patience, sending).await });
+                sent.map_err(|_| io::ErrorKind::TimedOut)?
+            }
+            // No timer is at hand.
+            Err(_) => block_on(sending),
+        };
         sent.map_err(|_| io::ErrorKind::BrokenPipe)?;
+        self.given_up = false;
         Ok(piece.len())
     }
 
@@ -88,7 +120,7 @@ pub(super) enum Form {
 /// Writes an image in a form to a pipe. Blocks until it is written, the client has gone, or it fails.
 pub(super) fn write(registry: &Registry, image: &WholeImage, form: &Form, pipe: Pipe) -> io::Result<()> {
     let count = u32::try_from(image.layers.len()).map_err(io::Error::other)?;
-    let sender = pipe.0.clone();
+    let sender = pipe.sender.clone();
     let open = |number: u32| {
         let found = usize::try_from(number)
             .ok()
@@ -222,4 +254,38 @@ fn file(out: &mut impl Write, path: &str, content: &[u8]) -> io::Result<()> {
     put(out, header, path, content.len() as u64)?;
     out.write_all(content)?;
     out.write_all(zeros(filling(content.len() as u64)))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_takes_nothing_is_waited_for_once() {
+        let (sender, mut pieces) = mpsc::channel(1);
+        let pipe = Pipe::new(sender.clone(), Duration::from_millis(1));
+        let written = tokio::task::spawn_blocking(move || {
+            let mut out = GzEncoder::new(BufWriter::with_capacity(8, pipe), Compression::none());
+            let kind = loop {
+                if let Err(error) = out.write_all(&[0; 64]).and_then(|()| out.flush()) {
+                    break error.kind();
+                }
+            };
+            drop(out);
+            kind
+        });
+        assert_eq!(written.await.unwrap(), io::ErrorKind::TimedOut);
+        // There is room for what ends the answer, which a client must not take for its end.
+        let mut own = sender.clone();
+        let error = StoreError::new(quay_core::StoreErrorKind::Other, "given up");
+        own.try_send(Err(error)).unwrap();
+        drop((own, sender));
+        let mut last = None;
+        while let Some(piece) = pieces.next().await {
+            last = Some(piece);
+        }
+        assert!(last.is_some_and(|piece| piece.is_err()));
+    }
 }

@@ -12,6 +12,10 @@ use quay_core::blob_store::{BlobBody, FileRange, Redirects};
 use quay_core::registry::Blob;
 use quay_core::{Registry, ResolvedRange, StoreError};
 
+/// A layer has no more bytes than these, and so many times what is stored of it: what goes beyond is made to keep
+/// others waiting.
+const INFLATED: u64 = 1 << 30;
+const INFLATED_TIMES: u64 = 100;
 /// Bytes read from a file at once.
 const PIECE: u64 = 256 << 10;
 
@@ -27,11 +31,34 @@ pub(super) fn open(registry: &Registry, layer: &Blob) -> io::Result<Box<dyn Read
         BlobBody::Stream(pieces) => Pieces::Stream(pieces),
         _ => return Err(io::Error::other("a store does not deliver a layer")),
     };
-    decompressed(Stored {
+    let stored = Stored {
         pieces,
         current: Bytes::new(),
         left: content.length,
-    })
+    };
+    Ok(Box::new(Bounded {
+        left: content
+            .length
+            .saturating_mul(INFLATED_TIMES)
+            .saturating_add(INFLATED),
+        reader: decompressed(stored)?,
+    }))
+}
+
+/// Ends what is larger than it can be.
+struct Bounded<R> {
+    reader: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        let left = self.left.checked_sub(read as u64);
+        self.left =
+            left.ok_or_else(|| io::Error::other("a layer is far larger than what is stored of it"))?;
+        Ok(read)
+    }
 }
 
 /// What a layer's first bytes say that it is.
@@ -122,6 +149,23 @@ mod tests {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(content).unwrap();
         encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn what_inflates_without_end_is_ended() {
+        let mut bounded = Bounded {
+            reader: io::repeat(0),
+            left: 1000,
+        };
+        let mut content = Vec::new();
+        assert!(bounded.read_to_end(&mut content).is_err());
+        assert!(content.len() <= 1000);
+        let mut bounded = Bounded {
+            reader: &[7; 10][..],
+            left: 10,
+        };
+        let mut content = Vec::new();
+        assert_eq!(bounded.read_to_end(&mut content).unwrap(), 10);
     }
 
     #[test]

@@ -39,6 +39,8 @@ use crate::service::{RequestIds, Settings, request_span};
 const AT_ONCE: usize = 8;
 /// How long others wait for their turn.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a client may take nothing.
+const STALLED: Duration = Duration::from_secs(30);
 
 /// Serves images as something else than what is stored, below `/c1`.
 ///
@@ -216,7 +218,7 @@ fn write(
     form: &Form,
     mut sender: mpsc::Sender<Result<Bytes, StoreError>>,
 ) {
-    let Err(error) = archive::write(registry, image, form, Pipe(sender.clone())) else {
+    let Err(error) = archive::write(registry, image, form, Pipe::new(sender.clone(), STALLED)) else {
         return;
     };
     if sender.is_closed() {
