@@ -13,7 +13,7 @@ use quay_core::manifest::Accepted;
 use quay_core::memory::{MemoryBlobs, MemoryMetadata, MemoryScanner};
 use quay_core::metadata::{RepositoryRecord, ScanStatus};
 use quay_core::registry::{
-    Chunk, Condition, Location, ManifestPush, Options, PullPolicy, Scanning, Scans, Unscanned,
+    Chunk, Condition, Lists, Location, ManifestPush, Options, PullPolicy, Scanning, Scans, Unscanned,
 };
 use quay_core::runtime::{Clock as _, Timestamp};
 use quay_core::scanner::{Feature, Indexed, Notice, Report, ScanRequest, Scanner, Severity, Vulnerability};
@@ -381,6 +381,20 @@ fn pulls_depend_on_what_was_found() {
             "{message}"
         );
         setup.pull("good", &setup.caller).await.unwrap();
+        // Nor by the id that Docker's first protocol knows it by.
+        let system = Caller::new(Principal::System);
+        for (name, may) in [("bad", false), ("good", true)] {
+            let tag = Tag::new(name).unwrap();
+            let (registry, of) = (&setup.registry, &setup.name);
+            let chain = registry
+                .tag_image(of, &tag, Lists::Resolved, &system)
+                .await
+                .unwrap();
+            let id = &chain.images.last().unwrap().id;
+            let seen = registry.image(of, id, &setup.caller).await;
+            let refused = seen.err().map(|error| error.kind());
+            assert_eq!(refused, (!may).then_some(ErrorKind::Forbidden), "{name}");
+        }
     });
 }
 

@@ -114,17 +114,17 @@ impl Registry {
         caller: &Caller,
     ) -> Result<ImageChain, Error> {
         let found = self.tagged_image(name, tag, lists, caller).await?;
-        Ok(found.1)
+        Ok(found.2)
     }
 
-    /// The image that a tag points at, with the repository.
+    /// The image that a tag points at, with the repository and the digest of what the tag points at itself.
     pub(super) async fn tagged_image(
         &self,
         name: &RepositoryName,
         tag: &Tag,
         lists: Lists,
         caller: &Caller,
-    ) -> Result<(Arc<RepositoryRecord>, ImageChain), Error> {
+    ) -> Result<(Arc<RepositoryRecord>, Digest, ImageChain), Error> {
         let now = self.0.runtime.clock.now();
         let reference = Reference::Tag(tag.clone());
         let lookup = self.0.metadata.manifest(name, &reference, now).await?;
@@ -139,7 +139,7 @@ impl Registry {
             self.admit(&repository, &chain.digest, caller).await?;
         }
         self.remember(repository.id, &chain);
-        Ok((repository, chain))
+        Ok((repository, whole, chain))
     }
 
     /// An image by its id, as long as one of the repository's newest tags has it.
@@ -148,7 +148,8 @@ impl Registry {
     /// [`ErrorKind::NotFound`] without such an image, what keeps the caller from pulling, or a store's.
     pub async fn image(&self, name: &RepositoryName, id: &str, caller: &Caller) -> Result<ImageChain, Error> {
         let stored = self.0.metadata.repository(name).await?;
-        let repository = self.readable(name, stored.as_deref(), caller).await?.id;
+        let record = self.readable(name, stored.as_deref(), caller).await?;
+        let repository = record.id;
         let place = self
             .0
             .images
@@ -159,6 +160,7 @@ impl Registry {
             && let Some(chain) = self.live_chain(name, &digest).await?
             && let Some(found) = upto(chain, id)
         {
+            self.admit(record, &digest, caller).await?;
             return Ok(found);
         }
         // A search reads much; one is made at a time.
@@ -167,6 +169,7 @@ impl Registry {
             if let Some(chain) = self.live_chain(name, &digest).await? {
                 self.remember(repository, &chain);
                 if let Some(found) = upto(chain, id) {
+                    self.admit(record, &digest, caller).await?;
                     return Ok(found);
                 }
             }
@@ -227,7 +230,7 @@ impl Registry {
         tag: &Tag,
         caller: &Caller,
     ) -> Result<HashSet<String>, Error> {
-        let (_, own) = self.tagged_image(name, tag, Lists::Refused, caller).await?;
+        let (_, _, own) = self.tagged_image(name, tag, Lists::Refused, caller).await?;
         let mut ids: HashSet<String> = own.images.into_iter().map(|image| image.id).collect();
         let _turn = self.0.image_search.lock().await;
         for (digest, tags) in self.newest(name).await? {

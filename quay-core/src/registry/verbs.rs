@@ -61,7 +61,7 @@ impl Registry {
         verb: Verb,
         caller: &Caller,
     ) -> Result<WholeImage, Error> {
-        let (repository, chain) = self.tagged_image(name, tag, Lists::Resolved, caller).await?;
+        let (repository, whole, chain) = self.tagged_image(name, tag, Lists::Resolved, caller).await?;
         let mut layers = Vec::with_capacity(chain.images.len());
         for image in chain.images.iter().rev() {
             if image.blob.to_string() == EMPTY_LAYER {
@@ -76,7 +76,7 @@ impl Registry {
         self.log_reading(LogKind::RepoVerb, name, repository.id, more, caller)
             .await?;
         let reference = Reference::Tag(tag.clone());
-        self.count_pull(&repository, &reference, &chain.digest);
+        self.count_pull(&repository, &reference, &whole);
         Ok(WholeImage {
             digest: chain.digest,
             image,
